@@ -1,0 +1,59 @@
+"""What can go wrong between a picture and its embedding, by name.
+
+Every error carries what a caller needs to translate it: ``key`` names the message, ``details`` fill its placeholders.
+"""
+
+from typing import ClassVar
+
+
+class EmbeddingError(Exception):
+    """A picture could not be turned into an embedding."""
+
+    key: ClassVar[str] = "embedding_failed"
+
+    def __init__(self, message: str, **details: str) -> None:
+        """Take the English message and the placeholders of its translation."""
+        super().__init__(message)
+        self.details: dict[str, str] = {"reason": message, **details}
+
+
+class NotAPicture(EmbeddingError):
+    """The bytes are no picture that can be decoded (empty, truncated, HTML, a decompression bomb…)."""
+
+    key = "not_a_picture"
+
+
+class InvalidRegion(EmbeddingError):
+    """A region outside the frame, inside out, or too small to show anything."""
+
+    key = "invalid_region"
+
+
+class ModelError(EmbeddingError):
+    """An extractor's file can't be used."""
+
+    key = "model_error"
+
+
+class CorruptModel(ModelError):
+    """The file is no TFLite model, is truncated, or contradicts itself."""
+
+    key = "corrupt_model"
+
+
+class UnsupportedOperator(ModelError):
+    """The graph needs an operator, or a variant of one, that this runtime lacks."""
+
+    key = "unsupported_operator"
+
+
+class UnsupportedModel(ModelError):
+    """The graph is sound, but is no extractor: wrong input shape or type, or no vector to stop at."""
+
+    key = "unsupported_model"
+
+
+class RuntimeUnavailable(EmbeddingError):
+    """The runtime asked for can't run on this machine."""
+
+    key = "runtime_unavailable"

@@ -1,0 +1,47 @@
+"""What can go wrong between vectors and classes, by name.
+
+Every error carries what a caller needs to translate it: ``key`` names the message, ``details`` fill its placeholders.
+"""
+
+from typing import ClassVar
+
+
+class ImprintingError(Exception):
+    """Something about classes or examples is not as it has to be."""
+
+    key: ClassVar[str] = "imprinting_failed"
+
+    def __init__(self, message: str, **details: str) -> None:
+        """Take the English message and the placeholders of its translation."""
+        super().__init__(message)
+        self.details: dict[str, str] = {"reason": message, **details}
+
+
+class UnknownClass(ImprintingError):
+    """No class of this name or id."""
+
+    key = "unknown_class"
+
+
+class ClassExists(ImprintingError):
+    """A class of this name is there already."""
+
+    key = "class_exists"
+
+
+class InvalidLabel(ImprintingError):
+    """A class's name is empty, too long, or reserved."""
+
+    key = "invalid_label"
+
+
+class UnreadablePicture(ImprintingError):
+    """The bytes can't become an example."""
+
+    key = "unreadable_picture"
+
+
+class StoreFailed(ImprintingError):
+    """The disk refused: full, read-only, or gone."""
+
+    key = "store_failed"
