@@ -29,6 +29,12 @@ class InvalidRegion(EmbeddingError):
     key = "invalid_region"
 
 
+class InvalidPixels(EmbeddingError):
+    """An array of pixels of another shape or type than the extractor takes."""
+
+    key = "invalid_pixels"
+
+
 class ModelError(EmbeddingError):
     """An extractor's file can't be used."""
 

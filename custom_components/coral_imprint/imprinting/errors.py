@@ -45,3 +45,15 @@ class StoreFailed(ImprintingError):
     """The disk refused: full, read-only, or gone."""
 
     key = "store_failed"
+
+
+class UnknownExample(ImprintingError):
+    """No example of this id."""
+
+    key = "unknown_example"
+
+
+class UnusableHead(ImprintingError):
+    """The bytes are no head, are damaged, or belong to other embeddings."""
+
+    key = "unusable_head"

@@ -1,0 +1,82 @@
+"""Coral Imprint: teaches a camera new things in seconds."""
+
+from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import ConfigEntryError, ConfigEntryNotReady
+from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.helpers.typing import ConfigType
+
+from .actions import async_register_actions
+from .const import DOMAIN, MANUFACTURER, SUBENTRY_CLASSIFIER
+from .embedding import EmbeddingError
+from .engine import Engine, EngineConfigEntry, async_bin_classifier
+from .errors import translated
+from .imprinting import StoreFailed
+from .models import ClassifierSettings, EngineSettings
+
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
+PLATFORMS = [Platform.BINARY_SENSOR, Platform.IMAGE, Platform.SENSOR]
+
+
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Register the actions."""
+    async_register_actions(hass)
+    return True
+
+
+async def async_setup_entry(hass: HomeAssistant, entry: EngineConfigEntry) -> bool:
+    """Open the engine and start its classifiers."""
+    engine = Engine(hass, entry)
+    try:
+        await engine.async_open()
+    except EmbeddingError as err:
+        raise translated(ConfigEntryError, err.key, err, **err.details) from err
+    entry.runtime_data = engine
+    _register_engine_device(hass, entry)
+    try:
+        await engine.async_follow_subentries()
+    except StoreFailed as err:
+        await engine.async_close()
+        raise translated(ConfigEntryNotReady, err.key, err, **err.details) from err
+    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    # Registered last, so that it is called first: from then on nothing is embedded, and the looks under way are
+    # cancelled after it.
+    entry.async_on_unload(engine.async_close)
+    entry.async_on_unload(hass.bus.async_listen_once(EVENT_HOMEASSISTANT_STOP, engine.async_close))
+    entry.async_on_unload(entry.add_update_listener(_async_entry_updated))
+    return True
+
+
+def _register_engine_device(hass: HomeAssistant, entry: EngineConfigEntry) -> None:
+    """The classifiers' devices hang on the engine's, which must be there before them."""
+    dr.async_get(hass).async_get_or_create(
+        config_entry_id=entry.entry_id,
+        identifiers={(DOMAIN, entry.entry_id)},
+        name=entry.title,
+        manufacturer=MANUFACTURER,
+        model=entry.runtime_data.embedder.runtime,
+        entry_type=dr.DeviceEntryType.SERVICE,
+    )
+
+
+async def _async_entry_updated(hass: HomeAssistant, entry: EngineConfigEntry) -> None:
+    """Follow the entry: another extractor or runtime needs a reload, classifiers come and go without one."""
+    if EngineSettings.from_data(entry.data) != entry.runtime_data.settings:
+        hass.config_entries.async_schedule_reload(entry.entry_id)
+        return
+    await entry.runtime_data.async_follow_subentries()
+
+
+async def async_unload_entry(hass: HomeAssistant, entry: EngineConfigEntry) -> bool:
+    """Stop the classifiers, then the engine."""
+    if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
+        return False
+    for coordinator in entry.runtime_data.classifiers.values():
+        await coordinator.async_shutdown()
+    return True
+
+
+async def async_remove_entry(hass: HomeAssistant, entry: EngineConfigEntry) -> None:
+    """Move the classifiers' examples to the bin."""
+    for subentry in entry.get_subentries_of_type(SUBENTRY_CLASSIFIER):
+        await async_bin_classifier(hass, ClassifierSettings.from_subentry(subentry))

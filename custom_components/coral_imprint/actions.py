@@ -1,0 +1,156 @@
+"""The actions. Each takes a classifier's device; each error is one that the user can read."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import voluptuous as vol
+
+from homeassistant.const import ATTR_DEVICE_ID, ATTR_NAME
+from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, SupportsResponse, callback
+from homeassistant.exceptions import ServiceValidationError
+from homeassistant.helpers import config_validation as cv, service
+
+from .const import ATTR_BACKGROUND, ATTR_CLASS, ATTR_COUNT, ATTR_FILE, ATTR_INTERVAL, DOMAIN
+from .coordinator import ClassifierCoordinator
+from .errors import translated
+
+MAX_PICTURE_BYTES = 32 * 1024 * 1024
+
+type Handler = Callable[[ServiceCall, ClassifierCoordinator], Awaitable[ServiceResponse]]
+
+
+@callback
+def _classifier(hass: HomeAssistant, device_id: str) -> ClassifierCoordinator:
+    """Return the classifier that a device stands for. Raises ServiceValidationError."""
+    device, entry = service.async_get_device_and_config_entry(hass, DOMAIN, device_id)
+    classifiers: dict[str, ClassifierCoordinator] = entry.runtime_data.classifiers
+    if (found := classifiers.get(device.config_subentry_id or "")) is None:
+        raise translated(ServiceValidationError, "not_a_classifier", device=device.name or device_id)
+    return found
+
+
+def _read_picture(path: Path) -> bytes:
+    if path.stat().st_size > MAX_PICTURE_BYTES:
+        raise translated(ServiceValidationError, "file_too_large", file=path.name)
+    return path.read_bytes()
+
+
+async def _async_read_file(hass: HomeAssistant, file: str) -> bytes:
+    """Read a picture that Home Assistant is allowed to read. Raises ServiceValidationError."""
+    path = Path(file)
+    # The check resolves links, which touches the disk.
+    if not await hass.async_add_executor_job(hass.config.is_allowed_path, file):
+        raise translated(ServiceValidationError, "file_not_allowed", file=path.name)
+    try:
+        return await hass.async_add_executor_job(_read_picture, path)
+    except OSError as err:
+        raise translated(
+            ServiceValidationError, "file_not_read", err, file=path.name, reason=err.strerror or str(err)
+        ) from err
+
+
+async def _capture_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    label = call.data[ATTR_CLASS]
+    if file := call.data.get(ATTR_FILE):
+        ids = await classifier.async_file_picture(label, await _async_read_file(call.hass, file))
+    else:
+        interval = call.data[ATTR_INTERVAL].total_seconds()
+        ids = await classifier.async_capture(label, call.data[ATTR_COUNT], interval)
+    return {"examples": list(ids)}
+
+
+async def _imprint(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    return {"examples": dict(await classifier.async_imprint())}
+
+
+async def _look(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    reading = await classifier.async_look()
+    classes = classifier.learner.classes
+
+    def label(class_id: str | None) -> str | None:
+        return classes[class_id].label if class_id in classes else None
+
+    scores = reading.scores
+    taught = [class_id for class_id in classes if scores and class_id in scores.cosine]
+    return {
+        "class": label(reading.verdict.current),
+        "best": label(scores.best if scores else None),
+        "confidence": scores.confidence if scores else 0.0,
+        "scores": {classes[key].label: scores.probability.get(key, 0.0) for key in taught} if scores else {},
+        "evidence": {classes[key].label: scores.cosine[key] for key in taught} if scores else {},
+        "taken": reading.taken.isoformat(),
+    }
+
+
+async def _add_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    learned = await classifier.async_add_class(call.data[ATTR_CLASS], call.data[ATTR_BACKGROUND])
+    return {"class": learned.label, "id": learned.id}
+
+
+async def _rename_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    await classifier.async_rename_class(call.data[ATTR_CLASS], call.data[ATTR_NAME])
+    return None
+
+
+async def _remove_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    await classifier.async_remove_class(call.data[ATTR_CLASS])
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One action: what it takes, what it does, who may call it."""
+
+    name: str
+    handler: Handler
+    fields: dict[vol.Marker, object]
+    response: SupportsResponse = SupportsResponse.NONE
+    admin: bool = True
+
+
+_CLASS: Final = {vol.Required(ATTR_CLASS): cv.string}
+_SECONDS = vol.All(cv.positive_time_period, vol.Range(max=cv.time_period(3600)))
+
+ACTIONS: Final = (
+    Action(
+        name="capture_example",
+        handler=_capture_example,
+        fields={
+            **_CLASS,
+            vol.Exclusive(ATTR_FILE, "source"): cv.path,
+            vol.Optional(ATTR_COUNT, default=1): vol.All(vol.Coerce(int), vol.Range(min=1, max=100)),
+            vol.Optional(ATTR_INTERVAL, default=1): _SECONDS,
+        },
+        response=SupportsResponse.OPTIONAL,
+    ),
+    Action(name="imprint", handler=_imprint, fields={}, response=SupportsResponse.OPTIONAL),
+    # Looking changes nothing: any user's script may.
+    Action(name="look", handler=_look, fields={}, response=SupportsResponse.OPTIONAL, admin=False),
+    Action(
+        name="add_class",
+        handler=_add_class,
+        fields={**_CLASS, vol.Optional(ATTR_BACKGROUND, default=False): cv.boolean},
+        response=SupportsResponse.OPTIONAL,
+    ),
+    Action(name="rename_class", handler=_rename_class, fields={**_CLASS, vol.Required(ATTR_NAME): cv.string}),
+    Action(name="remove_class", handler=_remove_class, fields=_CLASS),
+)
+
+
+@callback
+def async_register_actions(hass: HomeAssistant) -> None:
+    """Register every action."""
+    for action in ACTIONS:
+
+        async def handle(call: ServiceCall, handler: Handler = action.handler) -> ServiceResponse:
+            return await handler(call, _classifier(hass, call.data[ATTR_DEVICE_ID]))
+
+        schema = vol.Schema({vol.Required(ATTR_DEVICE_ID): cv.string, **action.fields})
+        if action.admin:
+            service.async_register_admin_service(
+                hass, DOMAIN, action.name, handle, schema, supports_response=action.response
+            )
+        else:
+            hass.services.async_register(DOMAIN, action.name, handle, schema, supports_response=action.response)

@@ -1,0 +1,71 @@
+"""Names, and the description of every option that a person can set."""
+
+from dataclasses import dataclass
+from typing import Final
+
+DOMAIN: Final = "coral_imprint"
+MANUFACTURER: Final = "Coral Imprint"
+
+SUBENTRY_CLASSIFIER: Final = "classifier"
+
+# Engine (config entry data)
+CONF_EXTRACTOR: Final = "extractor"
+CONF_RUNTIME: Final = "runtime"
+
+MODELS_FOLDER: Final = "models"
+"""Folder under <config>/coral_imprint where a user may put extractors of their own."""
+BIN_FOLDER: Final = ".bin"
+"""Folder under <config>/coral_imprint where removed classifiers stay for a week."""
+
+# Classifier (subentry data)
+CONF_CAMERA: Final = "camera"
+"""The camera's entity registry id, or its entity id where it has none."""
+CONF_FOLDER: Final = "folder"
+CONF_CLASSES: Final = "classes"
+CONF_BACKGROUND: Final = "background"
+SECTION_REGION: Final = "region"
+SECTION_DECISION: Final = "decision"
+
+# Actions
+ATTR_CLASS: Final = "class"
+ATTR_COUNT: Final = "count"
+ATTR_FILE: Final = "file"
+ATTR_INTERVAL: Final = "interval"
+ATTR_BACKGROUND: Final = "background"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberOption:
+    """A number that a person can set, with its default, bounds and unit as shown."""
+
+    key: str
+    default: float
+    low: float
+    high: float
+    step: float = 1
+    unit: str | None = None
+
+
+REGION_EDGES: Final = (
+    NumberOption(key="left", default=0, low=0, high=100, step=0.1, unit="%"),
+    NumberOption(key="top", default=0, low=0, high=100, step=0.1, unit="%"),
+    NumberOption(key="right", default=100, low=0, high=100, step=0.1, unit="%"),
+    NumberOption(key="bottom", default=100, low=0, high=100, step=0.1, unit="%"),
+)
+"""Edges of the region, in percent of the frame's width or height from its left or top edge."""
+
+INTERVAL: Final = NumberOption(key="interval", default=10, low=1, high=3600, unit="s")
+"""Time between two looks."""
+
+ENTER_AT: Final = NumberOption(key="enter_at", default=80, low=0, high=100, unit="%")
+"""Probability that a class needs before it may replace the current one."""
+STAY_AT: Final = NumberOption(key="stay_at", default=60, low=0, high=100, unit="%")
+"""Probability below which the current class is no longer confirmed."""
+LOOKS: Final = NumberOption(key="looks", default=2, low=1, high=20)
+"""Consecutive looks that must name a class before it replaces the current one."""
+HOLD: Final = NumberOption(key="hold", default=30, low=0, high=3600, unit="s")
+"""How long the current class is kept while looks can't tell."""
+STALE_AFTER: Final = NumberOption(key="stale_after", default=300, low=0, high=86400, unit="s")
+"""How long a camera may deliver the very same bytes before it counts as frozen; 0: for ever."""
+
+DECISION_OPTIONS: Final = (ENTER_AT, STAY_AT, LOOKS, HOLD, STALE_AFTER)

@@ -1,0 +1,328 @@
+"""One classifier at work: camera → embedding → scores → decision, at its interval; and teaching it.
+
+The only door to cameras.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+import logging
+from time import monotonic
+from typing import override
+
+import numpy as np
+from numpy.typing import NDArray
+import voluptuous as vol
+
+from homeassistant.components.camera import async_get_image
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import STATE_UNAVAILABLE
+from homeassistant.core import CALLBACK_TYPE, Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.event import async_track_state_change_event
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
+from homeassistant.util import dt as dt_util
+
+from .embedding import Embedder, EmbeddingError, Region
+from .errors import core_errors_translated, translated
+from .imprinting import Decision, ExampleStore, LearnedClass, Scores, Verdict
+from .learner import Learner
+from .models import ClassifierSettings
+
+_LOGGER = logging.getLogger(__name__)
+
+CAMERA_TIMEOUT = 10
+"""Seconds a camera may take to deliver a frame."""
+
+
+def resolve_camera(hass: HomeAssistant, camera: str) -> str:
+    """Return the entity id of a camera stored by registry id or entity id. Raises HomeAssistantError."""
+    try:
+        return er.async_validate_entity_id(er.async_get(hass), camera)
+    except vol.Invalid as err:
+        raise translated(HomeAssistantError, "camera_missing", err) from err
+
+
+async def async_grab(hass: HomeAssistant, camera: str) -> bytes:
+    """Return the camera's current frame, whatever its bytes are. Raises HomeAssistantError."""
+    entity_id = resolve_camera(hass, camera)
+    # A stream camera that lost its source hands out its last image: ask its state first.
+    state = hass.states.get(entity_id)
+    if state is None or state.state == STATE_UNAVAILABLE:
+        raise translated(HomeAssistantError, "camera_unavailable", entity_id=entity_id)
+    try:
+        # No size is asked for: Home Assistant would scale in the event loop.
+        image = await async_get_image(hass, entity_id, timeout=CAMERA_TIMEOUT)
+    except HomeAssistantError as err:
+        raise translated(HomeAssistantError, "camera_no_image", err, entity_id=entity_id, reason=str(err)) from err
+    return image.content
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a look found."""
+
+    picture: bytes
+    taken: datetime
+    """When the frame was fetched, UTC."""
+    scores: Scores | None
+    """None while no class has been taught."""
+    verdict: Verdict
+
+
+class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
+    """One classifier: looks at its interval, and learns."""
+
+    config_entry: ConfigEntry
+
+    def __init__(
+        self, hass: HomeAssistant, entry: ConfigEntry, subentry_id: str, settings: ClassifierSettings, embedder: Embedder
+    ) -> None:
+        """Prepare; async_start begins."""
+        super().__init__(
+            hass,
+            _LOGGER,
+            config_entry=entry,
+            name=settings.name,
+            update_interval=timedelta(seconds=settings.interval),
+        )
+        self.subentry_id = subentry_id
+        self.settings = settings
+        self.learner = Learner(hass, embedder, settings)
+        self._embedder = embedder
+        self._decision = Decision(settings.rules)
+        self._looking = asyncio.Lock()
+        self._class_listeners: list[CALLBACK_TYPE] = []
+        self._last_embedded: tuple[bytes, Region, NDArray[np.float32]] | None = None
+        self._last_frame = b""
+        self._last_frame_changed = 0.0
+        self._failing_since: float | None = None
+        self._untrack_camera: CALLBACK_TYPE | None = None
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    async def async_start(self) -> None:
+        """Read what was learned. Raises StoreFailed."""
+        await self.learner.async_load()
+        self._track_camera()
+        if self.learner.ready():
+            await self.learner.async_imprint()
+        else:
+            self._imprint_in_background(self.settings.region)
+
+    def _imprint_in_background(self, region: Region) -> None:
+        self.config_entry.async_create_background_task(
+            self.hass, self._async_imprint_and_look(region), f"{self.name}: embed the examples"
+        )
+
+    async def _async_imprint_and_look(self, region: Region) -> None:
+        with core_errors_translated():
+            await self.learner.async_imprint(region)
+        await self.async_refresh()
+
+    @callback
+    def async_apply(self, settings: ClassifierSettings) -> None:
+        """Follow changed settings without losing the current state."""
+        moved = settings.region != self.settings.region
+        self.settings = settings
+        self.name = settings.name
+        self.update_interval = timedelta(seconds=settings.interval)
+        self._decision.rules = settings.rules
+        self._track_camera()
+        if moved:
+            # The old region and its head answer until the new ones are ready.
+            self._imprint_in_background(settings.region)
+
+    def _track_camera(self) -> None:
+        """Look at once when the camera comes back."""
+        if self._untrack_camera:
+            self._untrack_camera()
+            self._untrack_camera = None
+        try:
+            entity_id = resolve_camera(self.hass, self.settings.camera)
+        except HomeAssistantError:
+            return  # every look says so, and the interval goes on trying
+
+        @callback
+        def changed(event: Event[EventStateChangedData]) -> None:
+            new, old = event.data["new_state"], event.data["old_state"]
+            gone = (None, STATE_UNAVAILABLE)
+            if (new.state if new else None) in gone or (old.state if old else None) not in gone:
+                return
+            self.config_entry.async_create_background_task(self.hass, self.async_refresh(), f"{self.name}: camera is back")
+
+        self._untrack_camera = async_track_state_change_event(self.hass, entity_id, changed)
+
+    @override
+    async def async_shutdown(self) -> None:
+        """Stop looking."""
+        if self._untrack_camera:
+            self._untrack_camera()
+            self._untrack_camera = None
+        await super().async_shutdown()
+
+    # --- look ----------------------------------------------------------------------------------------------------
+
+    @override
+    async def _async_update_data(self) -> Reading:
+        try:
+            frame = await self._async_frame()
+            reading = await self._async_read(frame)
+        except EmbeddingError as err:
+            self._failed()
+            raise translated(UpdateFailed, err.key, err, **err.details) from err
+        except HomeAssistantError as err:
+            self._failed()
+            raise UpdateFailed(
+                translation_domain=err.translation_domain,
+                translation_key=err.translation_key,
+                translation_placeholders=err.translation_placeholders,
+            ) from err
+        self._failing_since = None
+        return reading
+
+    def _failed(self) -> None:
+        """After an outage longer than the hold time, what was known before it is no longer worth keeping."""
+        now = monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        if now - self._failing_since > self.settings.rules.hold:
+            self._decision.reset()
+
+    async def _async_frame(self) -> bytes:
+        """Return a fresh frame. Raises HomeAssistantError."""
+        frame = await async_grab(self.hass, self.settings.camera)
+        now = monotonic()
+        if frame != self._last_frame:
+            self._last_frame, self._last_frame_changed = frame, now
+        elif 0 < self.settings.stale_after < now - self._last_frame_changed:
+            raise translated(
+                HomeAssistantError, "camera_frozen", seconds=str(int(now - self._last_frame_changed))
+            )
+        return frame
+
+    async def _async_read(self, frame: bytes, taught: str | None = None) -> Reading:
+        """Embed, score and decide. ``taught`` is the class that the user has just said this frame shows.
+
+        Raises EmbeddingError.
+        """
+        async with self._looking:
+            head = self.learner.head
+            vector = await self._async_vector(frame, self.learner.region)
+            scores = head.score(vector) if head else None
+            verdict = self._decide(scores, taught)
+            return Reading(frame, dt_util.utcnow(), scores, verdict)
+
+    def _decide(self, scores: Scores | None, taught: str | None) -> Verdict:
+        if scores is None or scores.best is None:
+            # Nothing taught, or nothing to tell it from.
+            return self._decision.reset()
+        if taught is not None:
+            return self._decision.tell(taught, monotonic())
+        return self._decision.update(scores, monotonic())
+
+    async def _async_vector(self, frame: bytes, region: Region) -> NDArray[np.float32]:
+        """Return the frame's embedding; the very same bytes are not embedded twice."""
+        last = self._last_embedded
+        if last and last[0] == frame and last[1] == region:
+            return last[2]
+        vector = await self._embedder.embed(frame, region)
+        self._last_embedded = (frame, region, vector)
+        return vector
+
+    async def async_look(self) -> Reading:
+        """Look now. Raises HomeAssistantError when the camera or its picture is of no use."""
+        await self.async_refresh()
+        if not self.last_update_success and isinstance(self.last_exception, HomeAssistantError):
+            raise self.last_exception
+        return self.data
+
+    # --- teach ---------------------------------------------------------------------------------------------------
+
+    async def async_capture(self, class_name: str, count: int = 1, interval: float = 1.0) -> list[str]:
+        """File the camera's current frame under a class, ``count`` times, and imprint.
+
+        Returns the examples' ids. Raises HomeAssistantError (ServiceValidationError where the user can mend it); what
+        was filed before that stays.
+        """
+        ids: list[str] = []
+        with core_errors_translated():
+            learned = self.learner.class_named(class_name)
+            frame = b""
+            try:
+                for number in range(count):
+                    if number:
+                        await asyncio.sleep(interval)
+                    frame = await self._async_frame()
+                    ids.append((await self.learner.async_add_example(learned.id, frame)).id)
+            finally:
+                if ids:
+                    await self.learner.async_imprint()
+            self._publish(await self._async_read(frame, taught=learned.id))
+        return ids
+
+    async def async_file_picture(self, class_name: str, picture: bytes) -> list[str]:
+        """File a picture from elsewhere under a class, and imprint. Raises HomeAssistantError."""
+        with core_errors_translated():
+            learned = self.learner.class_named(class_name)
+            example = await self.learner.async_add_example(learned.id, picture)
+            await self.learner.async_imprint()
+        await self.async_refresh()
+        return [example.id]
+
+    async def async_imprint(self) -> dict[str, int]:
+        """Take in what changed in the folders and imprint anew; return examples per label. Raises HomeAssistantError."""
+        with core_errors_translated():
+            await self.learner.async_imprint(rescan=True)
+        self._classes_changed()
+        await self.async_refresh()
+        counts = self.learner.counts()
+        return {learned.label: counts[learned.id] for learned in self.learner.classes.values()}
+
+    async def async_add_class(self, label: str, background: bool) -> LearnedClass:
+        """Add a class. Raises HomeAssistantError."""
+        return await self._async_change(lambda store: store.add_class(label, background))
+
+    async def async_rename_class(self, class_name: str, label: str) -> None:
+        """Give a class another name. Raises HomeAssistantError."""
+        await self._async_change(lambda store: store.rename_class(store.class_named(class_name).id, label))
+
+    async def async_remove_class(self, class_name: str) -> None:
+        """Move a class and its examples to the bin. Raises HomeAssistantError."""
+
+        def remove(store: ExampleStore) -> str:
+            learned = store.class_named(class_name)
+            store.remove_class(learned.id)
+            return learned.id
+
+        self._decision.forget(await self._async_change(remove))
+        await self.async_refresh()
+
+    async def _async_change[ResultT](self, change: Callable[[ExampleStore], ResultT]) -> ResultT:
+        with core_errors_translated():
+            result = await self.learner.async_change(change)
+        self._classes_changed()
+        return result
+
+    # --- news ----------------------------------------------------------------------------------------------------
+
+    @callback
+    def _publish(self, reading: Reading) -> None:
+        if not self.last_update_success:
+            _LOGGER.info("Fetching %s data recovered", self.name)
+        self._failing_since = None
+        self.async_set_updated_data(reading)
+
+    @callback
+    def _classes_changed(self) -> None:
+        for listener in list(self._class_listeners):
+            listener()
+        self.async_update_listeners()
+
+    @callback
+    def async_on_classes_changed(self, listener: CALLBACK_TYPE) -> CALLBACK_TYPE:
+        """Call a listener whenever classes were added, renamed or removed."""
+        self._class_listeners.append(listener)
+        return lambda: self._class_listeners.remove(listener)

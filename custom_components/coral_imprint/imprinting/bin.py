@@ -1,0 +1,45 @@
+"""The bin: what was deleted, kept for a while under the moment of its deletion."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from . import durable, names
+
+KEPT = timedelta(days=7)
+
+
+def discard(bin_folder: Path, path: Path, place: str, now: datetime) -> Path:
+    """Move a file or folder to ``<bin_folder>/<moment>/<place>`` and return where exactly it is.
+
+    Durable on return. Raises StoreFailed.
+    """
+    for stamp in names.numbered_ids(names.stamp(now)):
+        target = bin_folder / stamp / place
+        if not target.exists():
+            durable.make_folder(target.parent)
+            durable.move(path, target)
+            return target
+    raise AssertionError("numbers never end")
+
+
+def purge(bin_folder: Path, now: datetime) -> int:
+    """Remove for good what has been in the bin for longer than KEPT; return how many deletions that were.
+
+    What is in the bin under another name than a moment is not touched. Raises StoreFailed.
+    """
+    if not bin_folder.is_dir():
+        return 0
+    removed = 0
+    for folder in durable.folders(bin_folder):
+        deleted = names.moment(folder.name)
+        if deleted is not None and now - deleted > KEPT:
+            durable.remove_tree(folder)
+            removed += 1
+    return removed
+
+
+def bin_whole(root: Path, bin_root: Path, now: datetime) -> Path | None:
+    """Move a whole classifier to the bin and return where it is; None where there was nothing. Raises StoreFailed."""
+    if not root.is_dir():
+        return None
+    return discard(bin_root, root, root.name, now)

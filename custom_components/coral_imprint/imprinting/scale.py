@@ -1,0 +1,59 @@
+"""How far apart scores have to be for certainty: the scale of the softmax, learned from the examples."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+CERTAIN = 0.99
+"""Probability of a look that is exactly a class's prototype."""
+
+LOWEST, HIGHEST = 1.0, 1000.0
+"""Bounds of the scale. At the upper one, two scores 0.0046 apart are still told apart with certainty."""
+
+PRIOR_DEVIATION = 1 / 3
+"""Standard deviation of the scale's logarithm about the one that the prototypes suggest."""
+
+_STEPS = 24
+
+
+def scale_of_prototypes(prototypes: NDArray[np.float64]) -> float:
+    """Return the scale at which the least certain prototype (unit rows, shape (C, d), C >= 2) is CERTAIN.
+
+    Few examples lie farther from each other than the means of many, and their prototypes too: the scale then is lower
+    and looks are less certain, as they should be.
+    """
+    cosines = prototypes @ prototypes.T
+    rivals = cosines - cosines.diagonal()[:, None]
+    np.fill_diagonal(rivals, -np.inf)
+
+    def doubt(scale: float) -> float:
+        return float(np.exp(scale * rivals).sum(axis=1).max()) - (1 / CERTAIN - 1)
+
+    low, high = math.log(LOWEST), math.log(HIGHEST)
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if doubt(math.exp(middle)) > 0 else (low, middle)
+    return math.exp((low + high) / 2)
+
+
+def scale_of_looks(scores: NDArray[np.float64], truth: NDArray[np.intp], expected: float) -> float:
+    """Return the most plausible scale, given looks at examples that their prototypes have not seen.
+
+    ``scores`` has shape (n, C), ``truth`` (n,) says which column is right. Maximum a posteriori: the likelihood of the
+    right classes under the softmax, times a log-normal prior about ``expected``. Within one e-fold of ``expected`` the
+    negative logarithm is convex, so that its only root there is found by halving.
+    """
+    right = scores[np.arange(len(truth)), truth]
+    rivals = scores - right[:, None]
+
+    def slope(scale: float) -> float:
+        weights = np.exp(scale * (rivals - rivals.max(axis=1, keepdims=True)))
+        mean_rival = (weights * rivals).sum(axis=1) / weights.sum(axis=1)
+        return float(mean_rival.sum()) + math.log(scale / expected) / (PRIOR_DEVIATION**2 * scale)
+
+    low, high = math.log(expected) - 1, math.log(expected) + 1
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if slope(math.exp(middle)) > 0 else (middle, high)
+    return min(max(math.exp((low + high) / 2), LOWEST), HIGHEST)

@@ -1,0 +1,118 @@
+"""What a classifier and an engine are made of, as their config entries say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from homeassistant.config_entries import ConfigSubentry
+from homeassistant.core import HomeAssistant
+
+from .const import (
+    BIN_FOLDER,
+    CONF_BACKGROUND,
+    CONF_CAMERA,
+    CONF_CLASSES,
+    CONF_EXTRACTOR,
+    CONF_FOLDER,
+    CONF_RUNTIME,
+    DOMAIN,
+    ENTER_AT,
+    HOLD,
+    INTERVAL,
+    LOOKS,
+    MODELS_FOLDER,
+    REGION_EDGES,
+    SECTION_DECISION,
+    SECTION_REGION,
+    STALE_AFTER,
+    STAY_AT,
+    NumberOption,
+)
+from .embedding import BUILTIN, Region, RuntimeChoice
+from .imprinting import Rules
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """One extractor on one runtime."""
+
+    extractor: str
+    """BUILTIN or the name of a file in the models folder."""
+    runtime: RuntimeChoice
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> EngineSettings:
+        """Read a config entry's data."""
+        return cls(extractor=data[CONF_EXTRACTOR], runtime=data[CONF_RUNTIME])
+
+    @property
+    def unique_id(self) -> str:
+        """There is one engine per extractor and runtime. The built-in extractor has no network to run."""
+        return BUILTIN if self.extractor == BUILTIN else f"{self.extractor}:{self.runtime}"
+
+    def source(self, hass: HomeAssistant) -> str | Path:
+        """Return what the embedder opens."""
+        return BUILTIN if self.extractor == BUILTIN else models_folder(hass) / self.extractor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierSettings:
+    """One question about one region of one camera."""
+
+    name: str
+    camera: str
+    folder: str
+    region: Region
+    interval: float
+    """Seconds between two looks."""
+    rules: Rules
+    stale_after: float
+    """Seconds; 0: never."""
+    classes: tuple[str, ...]
+    """Classes to begin with."""
+    background: str | None
+    """Background class to begin with."""
+
+    @classmethod
+    def from_subentry(cls, subentry: ConfigSubentry) -> ClassifierSettings:
+        """Read a subentry's title and data."""
+        data = subentry.data
+        decision: Mapping[str, float] = data.get(SECTION_DECISION, {})
+
+        def option(row: NumberOption) -> float:
+            return float(decision.get(row.key, row.default))
+
+        return cls(
+            name=subentry.title,
+            camera=data[CONF_CAMERA],
+            folder=data[CONF_FOLDER],
+            region=region_from_percent(data.get(SECTION_REGION, {})),
+            interval=float(data.get(INTERVAL.key, INTERVAL.default)),
+            rules=Rules(
+                enter_at=option(ENTER_AT) / 100, stay_at=option(STAY_AT) / 100, looks=int(option(LOOKS)), hold=option(HOLD)
+            ),
+            stale_after=option(STALE_AFTER),
+            classes=tuple(data.get(CONF_CLASSES, ())),
+            background=data.get(CONF_BACKGROUND) or None,
+        )
+
+
+def region_from_percent(edges: Mapping[str, float]) -> Region:
+    """Return the region that a form's four percentages describe. Raises InvalidRegion."""
+    return Region(**{row.key: edges.get(row.key, row.default) / 100 for row in REGION_EDGES})
+
+
+def data_folder(hass: HomeAssistant) -> Path:
+    """Return the folder of all classifiers' examples."""
+    return Path(hass.config.path(DOMAIN))
+
+
+def bin_folder(hass: HomeAssistant) -> Path:
+    """Return the folder of removed classifiers."""
+    return data_folder(hass) / BIN_FOLDER
+
+
+def models_folder(hass: HomeAssistant) -> Path:
+    """Return the folder of the user's own extractors."""
+    return data_folder(hass) / MODELS_FOLDER

@@ -1,0 +1,191 @@
+"""A real Home Assistant with the integration, and a camera that shows what a test tells it to."""
+
+from collections.abc import AsyncIterator
+from io import BytesIO
+from typing import Any
+
+from custom_components import coral_imprint  # noqa: F401 - before the plug-in's own custom_components package
+
+# isort: split
+from homeassistant.components.camera import Camera
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState, ConfigSubentryDataWithId
+from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+import numpy as np
+from PIL import Image, ImageDraw
+import pytest
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    MockModule,
+    MockPlatform,
+    mock_config_flow,
+    mock_integration,
+    mock_platform,
+)
+
+from homeassistant import config_entries
+from homeassistant.setup import async_setup_component
+
+DOMAIN = "coral_imprint"
+CAMERA = "camera.driveway"
+
+
+def draw(gate: str, seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:
+    """Return a JPEG of a gate: two bright leaves in the middle when closed, at the sides when open; noise by seed."""
+    rng = np.random.default_rng((seed, len(gate)))
+    noise = rng.normal(100, 12, (size[1], size[0], 3)).clip(0, 255).astype(np.uint8)
+    picture = Image.fromarray(noise)
+    canvas = ImageDraw.Draw(picture)
+    width, height = size
+    spans = {"closed": [(0.3, 0.7)], "open": [(0.0, 0.15), (0.85, 1.0)], "half": [(0.0, 0.15), (0.5, 0.7)]}[gate]
+    for left, right in spans:
+        canvas.rectangle((left * width, 0.2 * height, right * width, 0.9 * height), fill=(200, 190, 60))
+        for bar in np.linspace(left, right, 6):
+            canvas.line((bar * width, 0.2 * height, bar * width, 0.9 * height), fill=(40, 40, 40), width=4)
+    buffer = BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+class FakeCamera(Camera):
+    """The one thing that is not real: what the camera shows."""
+
+    _attr_name = "Driveway"
+    _attr_unique_id = "driveway"
+
+    def __init__(self) -> None:
+        """Show a closed gate."""
+        super().__init__()
+        self.frame: bytes | Exception | None = draw("closed")
+        self.asked = 0
+
+    def show(self, gate: str, seed: int = 0) -> None:
+        """Show a gate."""
+        self.frame = draw(gate, seed)
+
+    async def async_camera_image(self, width: int | None = None, height: int | None = None) -> bytes | None:
+        """Return the frame, or fail as told."""
+        self.asked += 1
+        assert width is None and height is None
+        if isinstance(self.frame, Exception):
+            raise self.frame
+        return self.frame
+
+
+@pytest.fixture(autouse=True)
+def custom_integration(enable_custom_integrations: None) -> None:
+    """Let Home Assistant load the integration."""
+
+
+@pytest.fixture(autouse=True)
+def own_config_folder(hass: HomeAssistant, tmp_path: Any) -> None:
+    """Give each test a configuration folder of its own: examples are files."""
+    hass.config.config_dir = str(tmp_path)
+    hass.config.allowlist_external_dirs = {str(tmp_path / "allowed")}
+
+
+class _Flow(config_entries.ConfigFlow):
+    """The camera integration's flow is never used."""
+
+
+@pytest.fixture
+async def camera(hass: HomeAssistant) -> AsyncIterator[FakeCamera]:
+    """Return a camera entity of another integration."""
+    made = FakeCamera()
+
+    async def setup_entry(hass: HomeAssistant, entry: ConfigEntry) -> bool:
+        await hass.config_entries.async_forward_entry_setups(entry, [Platform.CAMERA])
+        return True
+
+    async def unload_entry(hass: HomeAssistant, entry: ConfigEntry) -> bool:
+        return await hass.config_entries.async_unload_platforms(entry, [Platform.CAMERA])
+
+    async def add(hass: HomeAssistant, entry: ConfigEntry, add_entities: AddConfigEntryEntitiesCallback) -> None:
+        add_entities([made])
+
+    mock_integration(hass, MockModule("fake", async_setup_entry=setup_entry, async_unload_entry=unload_entry))
+    mock_platform(hass, "fake.config_flow")
+    mock_platform(hass, "fake.camera", MockPlatform(async_setup_entry=add))
+    with mock_config_flow("fake", _Flow):
+        entry = MockConfigEntry(domain="fake")
+        entry.add_to_hass(hass)
+        assert await async_setup_component(hass, "homeassistant", {})
+        assert await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+        assert hass.states.get(CAMERA)
+        yield made
+
+
+def classifier_data(hass: HomeAssistant, **changed: Any) -> dict[str, Any]:
+    """Return a classifier's data as its flow would have stored it."""
+    registered = er.async_get(hass).async_get(CAMERA)
+    assert registered
+    data: dict[str, Any] = {
+        "camera": registered.id,
+        "folder": "gate",
+        "classes": ["open", "closed"],
+        "background": "",
+        "interval": 10,
+        "region": {"left": 0, "top": 0, "right": 100, "bottom": 100},
+        "decision": {"enter_at": 80, "stay_at": 60, "looks": 2, "hold": 30, "stale_after": 300},
+    }
+    return data | changed
+
+
+@pytest.fixture
+def entry(hass: HomeAssistant, camera: FakeCamera) -> MockConfigEntry:
+    """Return an engine with one classifier, not yet set up."""
+    made = MockConfigEntry(
+        domain=DOMAIN,
+        title="Built-in",
+        unique_id="builtin",
+        data={"extractor": "builtin", "runtime": "auto"},
+        subentries_data=[
+            ConfigSubentryDataWithId(
+                data=classifier_data(hass),
+                subentry_id="gate_id",
+                subentry_type="classifier",
+                title="Gate",
+                unique_id=None,
+            )
+        ],
+    )
+    made.add_to_hass(hass)
+    return made
+
+
+@pytest.fixture
+async def engine(hass: HomeAssistant, entry: MockConfigEntry) -> AsyncIterator[MockConfigEntry]:
+    """Return the engine, set up, and unload it in the end."""
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    yield entry
+    if entry.state is ConfigEntryState.LOADED:
+        assert await hass.config_entries.async_unload(entry.entry_id)
+        await hass.async_block_till_done(wait_background_tasks=True)
+
+
+def device_id(hass: HomeAssistant, entry: MockConfigEntry, identifier: str = "gate_id") -> str:
+    """Return the id of a classifier's device."""
+    device = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, identifier), entry.entry_id)
+    assert device
+    return device.id
+
+
+async def act(hass: HomeAssistant, entry: MockConfigEntry, action: str, **data: Any) -> Any:
+    """Call an action on the classifier and return its response."""
+    response = action not in {"rename_class", "remove_class"}
+    result = await hass.services.async_call(
+        DOMAIN, action, {"device_id": device_id(hass, entry), **data}, blocking=True, return_response=response
+    )
+    await hass.async_block_till_done(wait_background_tasks=True)
+    return result
+
+
+async def teach(hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera, *gates: str) -> None:
+    """Capture an example of each gate."""
+    for number, gate in enumerate(gates):
+        camera.show(gate, 100 + number)
+        await act(hass, entry, "capture_example", **{"class": gate})
