@@ -20,8 +20,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "custom_components/coral_imprint"))
 
-from embedding.errors import EmbeddingError  # noqa: E402
-from embedding.runtime import Runtime, RuntimeChoice, open_runtime  # noqa: E402
+from embedding.errors import EmbeddingError
+from embedding.runtime import Runtime, RuntimeChoice, open_runtime
 
 _FAMILIES: tuple[RuntimeChoice, ...] = ("portable", "litert")
 _ENDINGS = frozenset({".jpg", ".jpeg", ".png"})
@@ -56,7 +56,9 @@ def allocated(runtime: Runtime, pixels: NDArray[np.uint8]) -> int:
     return peak - before - embedding.nbytes
 
 
-def _timed(embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]], pixels: NDArray[np.uint8]) -> tuple[float, NDArray[np.float32]]:
+def _timed(
+    embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]], pixels: NDArray[np.uint8]
+) -> tuple[float, NDArray[np.float32]]:
     start = time.perf_counter()
     embedding = embed(pixels)
     return (time.perf_counter() - start) * 1e3, embedding
@@ -67,11 +69,11 @@ def compare(model: Path, frames: int, folder: Path | None) -> dict[str, object]:
     data = model.read_bytes()
     runtimes: dict[str, Runtime] = {}
     report: dict[str, object] = {}
-    for family in _FAMILIES:
+    for choice in _FAMILIES:
         try:
-            runtimes[family] = open_runtime(data, family)
+            runtimes[choice] = open_runtime(data, choice)
         except EmbeddingError as error:
-            report[family] = {"error": f"{type(error).__name__}: {error}"}
+            report[choice] = {"error": f"{type(error).__name__}: {error}"}
     times: dict[str, list[float]] = {family: [] for family in runtimes}
     cosines = []
     for pixels in pictures(folder, next(iter(runtimes.values())).input_size, frames) if runtimes else ():

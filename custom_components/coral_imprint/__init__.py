@@ -48,7 +48,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EngineConfigEntry) -> bo
 
 
 def _register_engine_device(hass: HomeAssistant, entry: EngineConfigEntry) -> None:
-    """The classifiers' devices hang on the engine's, which must be there before them."""
+    """Make the engine's device before those of its classifiers, which hang on it."""
     dr.async_get(hass).async_get_or_create(
         config_entry_id=entry.entry_id,
         identifiers={(DOMAIN, entry.entry_id)},

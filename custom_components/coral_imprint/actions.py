@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import voluptuous as vol
-
 from homeassistant.const import ATTR_DEVICE_ID, ATTR_NAME
 from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, SupportsResponse, callback
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import config_validation as cv, service
+import voluptuous as vol
 
 from .const import ATTR_BACKGROUND, ATTR_CLASS, ATTR_COUNT, ATTR_FILE, ATTR_INTERVAL, DOMAIN
 from .coordinator import ClassifierCoordinator
@@ -70,7 +69,7 @@ async def _look(call: ServiceCall, classifier: ClassifierCoordinator) -> Service
     classes = classifier.learner.classes
 
     def label(class_id: str | None) -> str | None:
-        return classes[class_id].label if class_id in classes else None
+        return classes[class_id].label if class_id is not None and class_id in classes else None
 
     scores = reading.scores
     taught = [class_id for class_id in classes if scores and class_id in scores.cosine]
@@ -110,7 +109,7 @@ class Action:
     admin: bool = True
 
 
-_CLASS: Final = {vol.Required(ATTR_CLASS): cv.string}
+_CLASS: Final[dict[vol.Marker, object]] = {vol.Required(ATTR_CLASS): cv.string}
 _SECONDS = vol.All(cv.positive_time_period, vol.Range(max=cv.time_period(3600)))
 
 ACTIONS: Final = (

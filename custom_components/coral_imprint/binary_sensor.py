@@ -2,7 +2,8 @@
 
 from typing import override
 
-from homeassistant.components.binary_sensor import DOMAIN as BINARY_SENSOR_DOMAIN, BinarySensorEntity
+from homeassistant.components.binary_sensor import BinarySensorEntity
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -32,7 +33,7 @@ async def async_setup_entry(
                 config_subentry_id=coordinator.subentry_id,
             )
             keep = {f"{coordinator.subentry_id}_{key}" for key in wanted}
-            async_remove_entities(hass, BINARY_SENSOR_DOMAIN, coordinator.subentry_id, keep)
+            async_remove_entities(hass, Platform.BINARY_SENSOR, coordinator.subentry_id, keep)
             present.clear()
             present.update(wanted)
 
@@ -45,13 +46,13 @@ async def async_setup_entry(
 class ClassBinarySensor(ClassifierEntity, BinarySensorEntity):
     """On while the camera shows this class."""
 
-    _attr_translation_key = "class"
+    _attr_translation_key = "class"  # for the icon; the name is the user's own
 
     def __init__(self, coordinator: ClassifierCoordinator, learned: LearnedClass) -> None:
         """Take the class."""
         super().__init__(coordinator, learned.id)
         self._class_id = learned.id
-        self._attr_translation_placeholders = {"class": learned.label}
+        self._attr_name = learned.label
 
     @property
     @override
@@ -65,11 +66,8 @@ class ClassBinarySensor(ClassifierEntity, BinarySensorEntity):
         label = self.class_label(self._class_id)
         if label is None:
             return  # removed; the entity follows
-        if label != self._attr_translation_placeholders["class"]:
-            self._rename(label)
+        if label != self._attr_name:
+            # Entity id and unique id stay.
+            self._attr_name = label
+            er.async_get(self.hass).async_update_entity(self.entity_id, original_name=label)
         super()._handle_coordinator_update()
-
-    def _rename(self, label: str) -> None:
-        """Show the class's new label; entity id and unique id stay."""
-        self._attr_translation_placeholders = {"class": label}
-        er.async_get(self.hass).async_update_entity(self.entity_id, original_name=label)

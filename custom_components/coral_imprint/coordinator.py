@@ -11,10 +11,6 @@ import logging
 from time import monotonic
 from typing import override
 
-import numpy as np
-from numpy.typing import NDArray
-import voluptuous as vol
-
 from homeassistant.components.camera import async_get_image
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import STATE_UNAVAILABLE
@@ -24,6 +20,9 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 from homeassistant.util import dt as dt_util
+import numpy as np
+from numpy.typing import NDArray
+import voluptuous as vol
 
 from .embedding import Embedder, EmbeddingError, Region
 from .errors import core_errors_translated, translated
@@ -78,7 +77,12 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     config_entry: ConfigEntry
 
     def __init__(
-        self, hass: HomeAssistant, entry: ConfigEntry, subentry_id: str, settings: ClassifierSettings, embedder: Embedder
+        self,
+        hass: HomeAssistant,
+        entry: ConfigEntry,
+        subentry_id: str,
+        settings: ClassifierSettings,
+        embedder: Embedder,
     ) -> None:
         """Prepare; async_start begins."""
         super().__init__(
@@ -100,6 +104,11 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self._last_frame_changed = 0.0
         self._failing_since: float | None = None
         self._untrack_camera: CALLBACK_TYPE | None = None
+
+    @property
+    def reading(self) -> Reading | None:
+        """What the last good look found; None before it."""
+        return self.data
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -151,7 +160,9 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             gone = (None, STATE_UNAVAILABLE)
             if (new.state if new else None) in gone or (old.state if old else None) not in gone:
                 return
-            self.config_entry.async_create_background_task(self.hass, self.async_refresh(), f"{self.name}: camera is back")
+            self.config_entry.async_create_background_task(
+                self.hass, self.async_refresh(), f"{self.name}: camera is back"
+            )
 
         self._untrack_camera = async_track_state_change_event(self.hass, entity_id, changed)
 
@@ -198,9 +209,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         if frame != self._last_frame:
             self._last_frame, self._last_frame_changed = frame, now
         elif 0 < self.settings.stale_after < now - self._last_frame_changed:
-            raise translated(
-                HomeAssistantError, "camera_frozen", seconds=str(int(now - self._last_frame_changed))
-            )
+            raise translated(HomeAssistantError, "camera_frozen", seconds=str(int(now - self._last_frame_changed)))
         return frame
 
     async def _async_read(self, frame: bytes, taught: str | None = None) -> Reading:

@@ -38,7 +38,7 @@ class ClassifierEntity(CoordinatorEntity[ClassifierCoordinator]):
     @override
     def available(self) -> bool:
         # Before the first look nothing is known: better unavailable than yesterday's answer.
-        return super().available and self.coordinator.data is not None
+        return super().available and self.coordinator.reading is not None
 
     def class_label(self, class_id: str | None) -> str | None:
         """Return the label of a class, None for none."""

@@ -4,10 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import voluptuous as vol
-
-from homeassistant.components.camera import DOMAIN as CAMERA_DOMAIN
-from homeassistant.const import CONF_NAME
+from homeassistant.const import CONF_NAME, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import (
@@ -22,6 +19,7 @@ from homeassistant.helpers.selector import (
     TextSelector,
     TextSelectorConfig,
 )
+import voluptuous as vol
 
 from .const import (
     CONF_BACKGROUND,
@@ -83,7 +81,7 @@ def classifier_schema(*, new: bool) -> vol.Schema:
     return vol.Schema(
         {
             vol.Required(CONF_NAME): TextSelector(),
-            vol.Required(CONF_CAMERA): EntitySelector(EntitySelectorConfig(domain=CAMERA_DOMAIN)),
+            vol.Required(CONF_CAMERA): EntitySelector(EntitySelectorConfig(domain=Platform.CAMERA)),
             **(classes if new else {}),
             **_numbers([INTERVAL]),
             vol.Required(SECTION_REGION): section(vol.Schema(_numbers(REGION_EDGES)), {"collapsed": True}),

@@ -38,7 +38,7 @@ class LastLook(ClassifierEntity, ImageEntity):
 
     @override
     async def async_image(self) -> bytes | None:
-        return self.coordinator.data.picture if self.coordinator.data else None
+        return reading.picture if (reading := self.coordinator.reading) else None
 
     @callback
     @override
@@ -47,7 +47,7 @@ class LastLook(ClassifierEntity, ImageEntity):
         super()._handle_coordinator_update()
 
     def _follow(self) -> None:
-        reading = self.coordinator.data
+        reading = self.coordinator.reading
         if reading is None:
             return
         shown = self._attr_image_last_updated

@@ -7,19 +7,24 @@ import asyncio
 from collections.abc import Callable, Mapping
 import logging
 
+from homeassistant.core import HomeAssistant
+from homeassistant.util import dt as dt_util
 import numpy as np
 from numpy.typing import NDArray
 
-from homeassistant.core import HomeAssistant
-from homeassistant.util import dt as dt_util
-
-from .embedding import Embedder, NotAPicture, Region, to_jpeg
+from .embedding import Embedder, NotAPicture, Region, check_picture, to_jpeg
 from .imprinting import EmbeddingCache, Example, ExampleStore, Head, LearnedClass, Report, fit
 from .models import ClassifierSettings, data_folder
 
 _LOGGER = logging.getLogger(__name__)
 
 _CACHE_FOLDER = ".embeddings"
+
+
+def _whole_jpeg(picture: bytes) -> bytes:
+    """Return a picture as JPEG once it is known to be whole. Raises NotAPicture."""
+    check_picture(picture)
+    return to_jpeg(picture)
 
 
 class Learner:
@@ -32,7 +37,7 @@ class Learner:
         self._settings = settings
         root = data_folder(hass) / settings.folder
         self._root = root
-        self._store = ExampleStore(root, to_jpeg, NotAPicture, dt_util.utcnow)
+        self._store = ExampleStore(root, _whole_jpeg, NotAPicture, dt_util.utcnow)
         self._cache: EmbeddingCache
         self.region = settings.region
         """The region that the head was imprinted from: looks use it until a new region's head is ready."""

@@ -90,7 +90,10 @@ class ClassifierSettings:
             region=region_from_percent(data.get(SECTION_REGION, {})),
             interval=float(data.get(INTERVAL.key, INTERVAL.default)),
             rules=Rules(
-                enter_at=option(ENTER_AT) / 100, stay_at=option(STAY_AT) / 100, looks=int(option(LOOKS)), hold=option(HOLD)
+                enter_at=option(ENTER_AT) / 100,
+                stay_at=option(STAY_AT) / 100,
+                looks=int(option(LOOKS)),
+                hold=option(HOLD),
             ),
             stale_after=option(STALE_AFTER),
             classes=tuple(data.get(CONF_CLASSES, ())),

@@ -120,19 +120,20 @@ def icon(side: int, palette: Palette) -> Image.Image:
     return image.reduce(OVERSAMPLE)
 
 
-def logo(height: int, palette: Palette) -> Image.Image:
-    """Return the icon with the integration's name beside it, RGBA, of a height in pixels."""
-    large = height * OVERSAMPLE // 2
+def logo(scale: int, palette: Palette) -> Image.Image:
+    """Return the icon with the integration's name beside it, RGBA, scale (a divisor of OVERSAMPLE) times LOGO pixels high."""
+    large = LOGO * OVERSAMPLE
     font = ImageFont.load_default(large * 0.5)
     stroke = large // 110
     left, top, right, bottom = font.getbbox(WORDS, stroke_width=stroke)
     gap = large // 7
-    image = Image.new("RGBA", (large + gap + math.ceil(right - left) + gap // 2, large), (*palette.words, 0))
+    wide = math.ceil((large + gap + right - left + gap / 2) / OVERSAMPLE) * OVERSAMPLE
+    image = Image.new("RGBA", (wide, large), (*palette.words, 0))
     draw = ImageDraw.Draw(image)
     place = (large + gap - left, (large - (bottom - top)) / 2 - top + large * 0.03)
     draw.text(place, WORDS, font=font, fill=palette.words, stroke_width=stroke)
-    small = image.resize((round(image.width * height / large), height), Image.Resampling.BOX)
-    small.paste(icon(height, palette), (0, 0))
+    small = image.reduce(OVERSAMPLE // scale)
+    small.paste(icon(LOGO * scale, palette), (0, 0))
     return small
 
 
@@ -141,7 +142,7 @@ def write(folder: Path) -> list[Path]:
     paths = []
     for prefix, palette in (("", LIGHT), ("dark_", DARK)):
         for suffix, scale in (("", 1), ("@2x", 2)):
-            for name, image in (("icon", icon(ICON * scale, palette)), ("logo", logo(LOGO * scale, palette))):
+            for name, image in (("icon", icon(ICON * scale, palette)), ("logo", logo(scale, palette))):
                 path = folder / f"{prefix}{name}{suffix}.png"
                 image.save(path, optimize=True)
                 paths.append(path)

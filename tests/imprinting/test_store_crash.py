@@ -105,9 +105,10 @@ def _run(
         except Killed:
             assert refusal is None
         except StoreFailed as err:
+            refused = str(err)
             assert refusal is not None
-            assert "private" not in str(err)
-            assert str(store.root) not in str(err)
+            assert "private" not in refused
+            assert str(store.root) not in refused
         else:
             assert refusal is not None or not fault.struck
     return fault
@@ -178,16 +179,18 @@ def test_refusing_disk_loses_nothing(template: Path, name: str, refusal: int, on
         fault = _run(operation, store, passes, refusal, once)
         assert kept <= pictures_under(root)
         if name in {"rename_class", "rename_class_in_case", "set_background"}:
-            # The label may be on disk already; trying again gives the same.
-            assert snapshot(loaded(root)) in (old, new)
-            operation(store)
+            # The change may be on disk already; a copy shows it without a second owner's hands on the folder.
+            shutil.copytree(root, root.with_name("copy"))
+            assert snapshot(loaded(root.with_name("copy"))) in (old, new)
+            shutil.rmtree(root.with_name("copy"))
+            if snapshot(store) == old:
+                operation(store)
         elif len(store.classes) + len(store.examples()) == len(old) + sum(
             len(examples) for _, examples in old.values()
         ):
             operation(store)
-        reloaded = loaded(root)
-        assert snapshot(reloaded).keys() == new.keys()
-        assert _contents(reloaded) == _contents(loaded(done)) == _contents(store)
+        remembered = _contents(store)
+        assert remembered == _contents(loaded(done)) == _contents(loaded(root))
         if not fault.struck:
             break
 
@@ -246,7 +249,10 @@ def test_killed_process_loses_no_acknowledged_example(tmp_path: Path) -> None:
         lines += child.stdout.read().splitlines(keepends=True)
         child.wait()
         # The last line may have been cut off.
-        acknowledged.update(dict([line.split()]) for line in lines if line.endswith("\n"))  # type: ignore[misc]
+        for line in lines:
+            if line.endswith("\n"):
+                example_id, digest = line.split()
+                acknowledged[example_id] = digest
     store = ExampleStore(root, bytes, ValueError)
     assert store.load().unreadable == 0
     found = {one.id: hashlib.sha256(store.read(one)).hexdigest() for one in store.examples()}

@@ -7,12 +7,14 @@ from typing import Any
 from custom_components import coral_imprint  # noqa: F401 - before the plug-in's own custom_components package
 
 # isort: split
+from homeassistant import config_entries
 from homeassistant.components.camera import Camera
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState, ConfigSubentryDataWithId
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.setup import async_setup_component
 import numpy as np
 from PIL import Image, ImageDraw
 import pytest
@@ -24,9 +26,6 @@ from pytest_homeassistant_custom_component.common import (
     mock_integration,
     mock_platform,
 )
-
-from homeassistant import config_entries
-from homeassistant.setup import async_setup_component
 
 DOMAIN = "coral_imprint"
 CAMERA = "camera.driveway"
@@ -49,15 +48,11 @@ def draw(gate: str, seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:
     return buffer.getvalue()
 
 
-class FakeCamera(Camera):
+class FakeCamera:
     """The one thing that is not real: what the camera shows."""
-
-    _attr_name = "Driveway"
-    _attr_unique_id = "driveway"
 
     def __init__(self) -> None:
         """Show a closed gate."""
-        super().__init__()
         self.frame: bytes | Exception | None = draw("closed")
         self.asked = 0
 
@@ -65,13 +60,25 @@ class FakeCamera(Camera):
         """Show a gate."""
         self.frame = draw(gate, seed)
 
+
+class FakeCameraEntity(Camera):
+    """The camera's entity."""
+
+    _attr_name = "Driveway"
+    _attr_unique_id = "driveway"
+
+    def __init__(self, shown: FakeCamera) -> None:
+        """Take what is shown."""
+        super().__init__()
+        self._shown = shown
+
     async def async_camera_image(self, width: int | None = None, height: int | None = None) -> bytes | None:
         """Return the frame, or fail as told."""
-        self.asked += 1
+        self._shown.asked += 1
         assert width is None and height is None
-        if isinstance(self.frame, Exception):
-            raise self.frame
-        return self.frame
+        if isinstance(self._shown.frame, Exception):
+            raise self._shown.frame
+        return self._shown.frame
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +110,7 @@ async def camera(hass: HomeAssistant) -> AsyncIterator[FakeCamera]:
         return await hass.config_entries.async_unload_platforms(entry, [Platform.CAMERA])
 
     async def add(hass: HomeAssistant, entry: ConfigEntry, add_entities: AddConfigEntryEntitiesCallback) -> None:
-        add_entities([made])
+        add_entities([FakeCameraEntity(made)])
 
     mock_integration(hass, MockModule("fake", async_setup_entry=setup_entry, async_unload_entry=unload_entry))
     mock_platform(hass, "fake.config_flow")
@@ -172,6 +179,12 @@ def device_id(hass: HomeAssistant, entry: MockConfigEntry, identifier: str = "ga
     device = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, identifier), entry.entry_id)
     assert device
     return device.id
+
+
+def state(hass: HomeAssistant, entity_id: str) -> str | None:
+    """Return an entity's state, None for one that is not there."""
+    found = hass.states.get(entity_id)
+    return found.state if found else None
 
 
 async def act(hass: HomeAssistant, entry: MockConfigEntry, action: str, **data: Any) -> Any:

@@ -85,7 +85,7 @@ async def test_a_change_shows_in_the_next_frame(camera: Camera) -> None:
     """Even where the last frame is so young that it would be shared, or still being drawn."""
     assert brightness(await camera.frame()) > 100
     camera.show(Scene(light=0.0))
-    assert brightness(await camera.frame()) < 70
+    assert brightness(await camera.frame()) < 85
     await asyncio.sleep(APART_S)
     drawing = asyncio.create_task(camera.frame())
     await asyncio.sleep(0)

@@ -172,7 +172,9 @@ class _Reader:
         # The vectors of a sound file hardly overlap. One that sends us over the same bytes again and again is hostile.
         self._budget = 4 * len(data)
         self._kinds = {
-            code: name for name, code in vars(tflite.BuiltinOperator).items() if not name.startswith("_") and name.isupper()
+            code: name
+            for name, code in vars(tflite.BuiltinOperator).items()
+            if not name.startswith("_") and name.isupper()
         }
 
     def model(self) -> Model:
@@ -247,7 +249,9 @@ class _Reader:
             self._constant(tensor.Buffer(), shape, dtype),
         )
 
-    def _quantisation(self, tensor: "tflite.Tensor", shape: tuple[int, ...], dtype: np.dtype[Any]) -> Quantisation | None:
+    def _quantisation(
+        self, tensor: "tflite.Tensor", shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Quantisation | None:
         parameters = tensor.Quantization()
         slices = parameters.ScaleLength() if parameters is not None else 0
         if not slices:
@@ -286,9 +290,7 @@ class _Reader:
             raise CorruptModel("A constant holds a value that is no number")
         return view
 
-    def _operator(
-        self, operator: "tflite.Operator", codes: Sequence["tflite.OperatorCode"], tensors: int
-    ) -> Operator:
+    def _operator(self, operator: "tflite.Operator", codes: Sequence["tflite.OperatorCode"], tensors: int) -> Operator:
         if not 0 <= operator.OpcodeIndex() < len(codes):
             raise CorruptModel("The model refers to an operator that it does not have")
         code = codes[operator.OpcodeIndex()]

@@ -134,13 +134,9 @@ class Loader:
                 or ((self.root / name).exists() and not (self.root / name).samefile(self.root / learned.folder))
             ),
         )
-        try:
-            durable.move(self.root / learned.folder, self.root / wanted)
-        except StoreFailed:
-            self._counts["failed"] += 1
-            return
-        self.tree.classes[learned.id] = replace(learned, folder=wanted)
-        self._counts["repaired"] += 1
+        folder = move_class_folder(self.root, learned.folder, wanted)
+        self.tree.classes[learned.id] = replace(learned, folder=folder)
+        self._counts["repaired" if folder == wanted else "failed"] += 1
 
     def _label_is_taken(self, label: str) -> bool:
         return any(names.fold(learned.label) == names.fold(label) for learned in self.tree.classes.values())
@@ -237,6 +233,19 @@ class Loader:
             self._counts["repaired"] += durable.sweep(folder)
         except StoreFailed:
             self._counts["failed"] += 1
+
+
+def move_class_folder(root: Path, folder: str, wanted: str) -> str:
+    """Give a class folder another name and return the one it has now.
+
+    That the disk refuses is no error: the name is for looks only, and the next load tries again.
+    """
+    try:
+        durable.move(root / folder, root / wanted)
+    except StoreFailed:
+        # It may have got its name and the disk failed after that.
+        return folder if (root / folder).is_dir() else wanted
+    return wanted
 
 
 def set_aside(root: Path, path: Path) -> None:

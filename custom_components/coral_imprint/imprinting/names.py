@@ -14,6 +14,9 @@ LABEL_LENGTH = 64
 FOLDER_BYTES = 80
 """Bytes of UTF-8 a class folder's name may have."""
 
+STEM_BYTES = 120
+"""Bytes of UTF-8 that are kept of the name the user gave a picture."""
+
 RESERVED = frozenset({"unknown", "unavailable", "none"})
 """Labels that would be mistaken for the state of a sensor that has none."""
 
@@ -77,10 +80,8 @@ def label_from_folder(folder: str, taken: Callable[[str], bool]) -> str:
 
 def folder_name(label: str, number: int = 1) -> str:
     """Return the form of a label that every common file system takes; a number tells equal ones apart."""
-    text = unicodedata.normalize("NFC", label)
-    text = "".join(character for character in text if character not in _FORBIDDEN and not _is_control(character))
     suffix = "" if number == 1 else f" ({number})"
-    return _shortened(text.lstrip(" ._"), FOLDER_BYTES, suffix, _bytes) or f"class{suffix}"
+    return _shortened(_safe(unicodedata.normalize("NFC", label)), FOLDER_BYTES, suffix, _bytes) or f"class{suffix}"
 
 
 def free_folder_name(label: str, taken: Callable[[str], bool]) -> str:
@@ -124,10 +125,7 @@ def is_example_id(text: str) -> bool:
 
 def adopted_ids(stem: str) -> Iterator[str]:
     """Yield an id for a picture that the user named, the nearest to its name first."""
-    kept = _shortened(stem, 3 * FOLDER_BYTES // 2, "", _bytes)
-    return numbered_ids(
-        "".join(c for c in kept if c not in _FORBIDDEN and not _is_control(c)).lstrip(" ._") or "picture"
-    )
+    return numbered_ids(_shortened(_safe(stem), STEM_BYTES, "", _bytes) or "picture")
 
 
 def numbered_ids(base: str) -> Iterator[str]:
@@ -146,6 +144,12 @@ def _is_control(character: str) -> bool:
     return unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
 
 
+def _safe(text: str) -> str:
+    """Return what of a text every common file system takes as the beginning of a visible name."""
+    kept = "".join(character for character in text if character not in _FORBIDDEN and not _is_control(character))
+    return re.sub(r"^[\s._]+", "", kept)
+
+
 def _bytes(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
 
@@ -154,5 +158,5 @@ def _shortened(text: str, limit: int, suffix: str, size: Callable[[str], int]) -
     """Return the text and the suffix, the text cut so that both keep the limit."""
     while text and size(text + suffix) > limit:
         text = text[:-1]
-    text = text.rstrip(" .")
+    text = re.sub(r"[\s.]+$", "", text)
     return text + suffix if text else ""

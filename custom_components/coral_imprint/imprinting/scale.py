@@ -37,10 +37,12 @@ def scale_of_prototypes(prototypes: NDArray[np.float64]) -> float:
     return math.exp((low + high) / 2)
 
 
-def scale_of_looks(scores: NDArray[np.float64], truth: NDArray[np.intp], expected: float) -> float:
+def scale_of_looks(
+    scores: NDArray[np.float64], truth: NDArray[np.intp], weights: NDArray[np.float64], expected: float
+) -> float:
     """Return the most plausible scale, given looks at examples that their prototypes have not seen.
 
-    ``scores`` has shape (n, C), ``truth`` (n,) says which column is right. Maximum a posteriori: the likelihood of the
+    ``scores`` has shape (n, C), ``truth`` (n,) says which column is right, ``weights`` (n,) how much a look counts. Maximum a posteriori: the likelihood of the
     right classes under the softmax, times a log-normal prior about ``expected``. Within one e-fold of ``expected`` the
     negative logarithm is convex, so that its only root there is found by halving.
     """
@@ -48,9 +50,9 @@ def scale_of_looks(scores: NDArray[np.float64], truth: NDArray[np.intp], expecte
     rivals = scores - right[:, None]
 
     def slope(scale: float) -> float:
-        weights = np.exp(scale * (rivals - rivals.max(axis=1, keepdims=True)))
-        mean_rival = (weights * rivals).sum(axis=1) / weights.sum(axis=1)
-        return float(mean_rival.sum()) + math.log(scale / expected) / (PRIOR_DEVIATION**2 * scale)
+        odds = np.exp(scale * (rivals - rivals.max(axis=1, keepdims=True)))
+        mean_rival = (odds * rivals).sum(axis=1) / odds.sum(axis=1)
+        return float(weights @ mean_rival) + math.log(scale / expected) / (PRIOR_DEVIATION**2 * scale)
 
     low, high = math.log(expected) - 1, math.log(expected) + 1
     for _ in range(_STEPS):

@@ -11,7 +11,7 @@ from uuid import uuid4
 from . import durable, names
 from .bin import discard, purge
 from .errors import ClassExists, StoreFailed, UnknownClass, UnknownExample, UnreadablePicture
-from .loading import BIN, LARGEST, Loader, folder_is_taken, next_moment, set_aside
+from .loading import BIN, LARGEST, Loader, folder_is_taken, move_class_folder, next_moment, set_aside
 from .records import Example, LearnedClass, Report, example_at, marker_of
 
 
@@ -100,12 +100,7 @@ class ExampleStore:
         if names.folder_fits(learned.folder, renamed.label):
             return renamed
         folder = names.free_folder_name(renamed.label, lambda name: self._is_occupied(name, learned.folder, others))
-        try:
-            durable.move(self.root / learned.folder, self.root / folder)
-        except StoreFailed:
-            # The folder's name is for looks only, and the next load tries again. Where is it now?
-            if (self.root / learned.folder).is_dir() or not (self.root / folder).is_dir():
-                return renamed
+        folder = move_class_folder(self.root, learned.folder, folder)
         renamed = replace(renamed, folder=folder)
         self._keep_class(renamed)
         self._examples = MappingProxyType(

@@ -1,3 +1,4 @@
+# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """Convolutions.
 
 A pointwise convolution is one matrix product per band of rows; others gather their windows into a matrix first. A depthwise one
@@ -41,7 +42,9 @@ class Convolution(Kernel):
         width = self.target.shape[1]
         self._bias = np.tile(self._layer.bias, width)
         self._steps = None if self._layer.steps is None else tiled(self._layer.steps, width)
-        self.band = rows_per_band(self.target.shape[0], width * max(outputs, channels), math.ceil(_LEAST_PLACES / width))
+        self.band = rows_per_band(
+            self.target.shape[0], width * max(outputs, channels), math.ceil(_LEAST_PLACES / width)
+        )
         self._sums = self._gathered = -1
 
     def reserve(self) -> None:
@@ -91,19 +94,23 @@ class DepthwiseConvolution(Kernel):
         _, down, across, _ = weights.shape
         self.windows = windows_of(operator, (down, across), self.source.shape, self.target.shape)
         self._layer = layer_of(weights, graph.optional(operator.inputs, 2), channels, self.source.codes, self.codes)
-        repeats = width if self.windows.columns.stride == 1 else 1
         taps = self._layer.weights.reshape(down * across, channels)
-        self._taps = [[np.tile(tap[m :: self._multiplier], repeats) for tap in taps] for m in range(self._multiplier)]
+        self._taps = [[np.tile(tap[m :: self._multiplier], width) for tap in taps] for m in range(self._multiplier)]
         self._bias = np.tile(self._layer.bias, width)
         self._steps = None if self._layer.steps is None else tiled(self._layer.steps, width)
         self.band = rows_per_band(height, width * channels)
-        self._sums = self._product = -1
+        self._sums = self._product = self._planes = -1
 
     def reserve(self) -> None:
-        """Reserve the sums of a band and one tap's products."""
+        """Reserve the sums of a band, one tap's products, and the source's columns where they are sorted."""
         _, width, channels = self.target.shape
         self._sums = self.graph.scratch(self.band * width * channels)
         self._product = self.graph.scratch(self.band * width * channels // self._multiplier)
+        if self.windows.columns.stride > 1:
+            self._planes = self.graph.scratch(math.prod(self._plane_shape(self.band)))
+
+    def _plane_shape(self, count: int) -> tuple[int, int, int, int]:
+        return self.windows.plane_shape(count, self.source.shape[2])
 
     def calls(self, first: int, last: int) -> Iterator[Call]:
         """Multiply and add tap by tap, add the bias, store; in bands of our own where asked for more rows."""
@@ -114,17 +121,19 @@ class DepthwiseConvolution(Kernel):
         arena = self.graph.arena
         _, width, channels = self.target.shape
         sums = arena.array(self._sums, (last - first, width * channels))
-        flat_product = arena.array(self._product, (last - first, width * channels // self._multiplier))
-        by_place = self.windows.columns.stride != 1
-        product = flat_product.reshape(last - first, width, -1) if by_place else flat_product
+        product = arena.array(self._product, (last - first, width * channels // self._multiplier))
+        padded = self.source.padded(arena)
+        if self.windows.columns.stride > 1:
+            planes = arena.array(self._planes, self._plane_shape(last - first))
+            yield self.windows.split(padded, self.source.border, first, planes)
+            sources = list(self.windows.plane_taps(planes, last - first))
+        else:
+            sources = list(self.windows.taps(padded, self.source.border, first, last))
         for multiple, weights in enumerate(self._taps):
             part = sums[:, multiple :: self._multiplier]
-            sources = self.windows.taps(self.source.padded(arena), self.source.border, first, last)
-            for number, (source, tap) in enumerate(zip(sources, weights, strict=True)):
-                if number == 0 and self._multiplier == 1:
-                    yield np.multiply, (source, tap, part.reshape(product.shape))
-                    continue
+            yield np.multiply, (sources[0], weights[0], part)
+            for source, tap in zip(sources[1:], weights[1:], strict=True):
                 yield np.multiply, (source, tap, product)
-                yield (np.copyto, (part, flat_product)) if number == 0 else (np.add, (part, flat_product, part))
+                yield np.add, (part, product, part)
         target = flat_rows(self.target.rows(arena, begun, last)[first - begun :])
         yield from self._layer.finish(sums, self._bias, self._steps, self.codes, target)

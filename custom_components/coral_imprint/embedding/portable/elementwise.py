@@ -1,6 +1,8 @@
+# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """Operators that look at each place, or copy places about."""
 
 from collections.abc import Iterator
+import math
 
 import numpy as np
 
@@ -57,6 +59,19 @@ class Rescale(_Banded):
         yield from convert(self.source, self.codes, values, sums, target)
 
 
+def _addition_ratios(first: Codes, second: Codes, target: Codes) -> tuple[np.float32, np.float32]:
+    """Return what brings both terms of a sum to the target's steps.
+
+    XNNPACK, which LiteRT uses, has 21 bits for the larger ratio of a quantised sum and as many places for the other; with more,
+    sums near a half would be rounded differently.
+    """
+    ratios = first.scale / target.scale, second.scale / target.scale
+    if target.quantised:
+        unit = 2.0 ** (math.frexp(max(ratios))[1] - 21)
+        ratios = round(ratios[0] / unit) * unit, round(ratios[1] / unit) * unit
+    return np.float32(ratios[0]), np.float32(ratios[1])
+
+
 class Add(_Banded):
     """ADD of two tensors, one of which may be a constant; either may be one row, place or channel for all."""
 
@@ -94,15 +109,15 @@ class Add(_Banded):
         sums, target = self._lines(first, last)
         product = self.graph.arena.array(self._product, sums.shape)
         shape = (last - first, *self.target.shape[1:])
-        ratio = np.float32(self.source.codes.scale / self.codes.scale)
+        ratio, other_ratio = _addition_ratios(self.source.codes, self._other.codes, self.codes)
         yield np.multiply, (self._rows(self.source, first, last, shape), ratio, sums.reshape(shape))
         if self._constant is not None:
             one = self._constant.shape[0] == 1
             addend = np.broadcast_to(self._constant[0 if one else first : 1 if one else last], shape)
             yield np.add, (sums.reshape(shape), addend, sums.reshape(shape))
         else:
-            ratio = np.float32(self._other.codes.scale / self.codes.scale)
-            yield np.multiply, (self._rows(self._other, first, last, shape), ratio, product.reshape(shape))
+            others = self._rows(self._other, first, last, shape)
+            yield np.multiply, (others, other_ratio, product.reshape(shape))
             yield np.add, (sums, product, sums)
         yield from self.codes.store(sums, target)
 
@@ -120,7 +135,9 @@ class Concatenation(Kernel):
         if not 0 <= self._axis < 3:
             raise UnsupportedOperator("CONCATENATION of batches is not supported", operator="CONCATENATION")
         for source in self._sources:
-            rest = [s == t for i, (s, t) in enumerate(zip(source.shape, self.target.shape, strict=True)) if i != self._axis]
+            rest = [
+                s == t for i, (s, t) in enumerate(zip(source.shape, self.target.shape, strict=True)) if i != self._axis
+            ]
             self._check(all(rest))
         self._check(sum(source.shape[self._axis] for source in self._sources) == self.target.shape[self._axis])
         self._sums = -1

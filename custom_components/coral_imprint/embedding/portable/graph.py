@@ -1,9 +1,9 @@
+# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """The graph being compiled: its values, where they lie, and the constants."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..errors import CorruptModel, UnsupportedModel

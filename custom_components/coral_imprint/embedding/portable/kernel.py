@@ -1,3 +1,4 @@
+# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """What every kernel has."""
 
 from abc import ABC, abstractmethod

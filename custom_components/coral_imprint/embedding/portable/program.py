@@ -1,7 +1,7 @@
+# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """The compiler: a model becomes a list of calls of NumPy's functions on arrays that exist already."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
 
 from ..errors import UnsupportedOperator
 from ..model import Model, Operator
@@ -92,8 +92,8 @@ def _stages(graph: Graph, kernels: Sequence[Kernel]) -> Iterator[tuple[Kernel, .
         for index in kernel.operator.inputs:
             readers[index] = readers.get(index, 0) + 1
     taken = False
-    for kernel, following in pairwise([*kernels, None]):
-        if taken or kernel is None:
+    for kernel, following in zip(kernels, [*kernels[1:], None], strict=True):
+        if taken:
             taken = False
             continue
         taken = (

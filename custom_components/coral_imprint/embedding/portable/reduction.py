@@ -1,3 +1,4 @@
+# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """Operators that bring many places or channels together."""
 
 from collections.abc import Iterator
@@ -37,9 +38,7 @@ class AveragePool(Kernel):
         """Add up tap by tap, divide, store."""
         arena = self.graph.arena
         sums = arena.array(self._sums, (last - first, self._shares.shape[1]))
-        for number, source in enumerate(
-            self.windows.taps(self.source.padded(arena), self.source.border, first, last)
-        ):
+        for number, source in enumerate(self.windows.taps(self.source.padded(arena), self.source.border, first, last)):
             part = sums.reshape(source.shape)
             yield (np.add, (part, source, part)) if number else (np.copyto, (part, source))
         yield np.multiply, (sums, self._shares[first:last], sums)
@@ -85,7 +84,9 @@ class FullyConnected(Kernel):
         """Check the shapes, fold the scales into the weights."""
         super().__init__(graph, operator)
         if operator.options["WeightsFormat"] != 0:
-            raise UnsupportedOperator("FULLY_CONNECTED with shuffled weights is not supported", operator="FULLY_CONNECTED")
+            raise UnsupportedOperator(
+                "FULLY_CONNECTED with shuffled weights is not supported", operator="FULLY_CONNECTED"
+            )
         weights = graph.constant(operator.inputs[1])
         self._check(len(weights.shape) == 2 and 0 not in weights.shape)
         outputs, depth = weights.shape

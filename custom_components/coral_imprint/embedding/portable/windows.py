@@ -1,13 +1,15 @@
+# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """Where the windows of convolutions and pools lie (TFLite's SAME and VALID padding)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..errors import CorruptModel, UnsupportedOperator
 from ..model import Operator
-from .codes import Floats
+from .codes import Call, Floats
 from .graph import Border
 
 _MOST_TAPS = 1024
@@ -28,16 +30,18 @@ class _Axis:
 
     @property
     def after(self) -> int:
-        """Places that the last window ends behind the map."""
-        reach = (self.target - 1) * self.stride + (self.taps - 1) * self.dilation + 1
-        return max(0, reach - self.before - self.source)
+        """Places that the last window ends behind the map, up to a whole number of strides."""
+        return max(0, self.plane * self.stride - self.before - self.source)
+
+    @property
+    def plane(self) -> int:
+        """Every ``stride``-th place makes a plane of this length, as far as windows reach."""
+        return self.target + (self.taps - 1) * self.dilation // self.stride
 
     def counts(self) -> list[int]:
         """Taps of each window that lie on the map."""
         starts = (place * self.stride - self.before for place in range(self.target))
-        return [
-            sum(0 <= start + tap * self.dilation < self.source for tap in range(self.taps)) for start in starts
-        ]
+        return [sum(0 <= start + tap * self.dilation < self.source for tap in range(self.taps)) for start in starts]
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,32 @@ class Windows:
                     shape = (last - first, columns.target, channels)
                     strides = (row * rows.stride, place * columns.stride, number)
                 yield as_strided(origin, shape, strides)
+
+    def source_rows(self, count: int) -> int:
+        """Return the rows of the source that ``count`` rows of windows reach over."""
+        return (count - 1) * self.rows.stride + (self.rows.taps - 1) * self.rows.dilation + 1
+
+    def plane_shape(self, count: int, channels: int) -> tuple[int, int, int, int]:
+        """Return the shape of the planes that ``count`` rows of windows need: rows, planes, places, channels."""
+        return self.source_rows(count), self.columns.stride, self.columns.plane, channels
+
+    def split(self, padded: Floats, border: Border, first: int, planes: Floats) -> Call:
+        """Return what sorts the source's columns into planes, so that what lies under a tap is one run a row again."""
+        row, place, number = padded.strides
+        count, stride, places, channels = planes.shape
+        origin = self._origin(padded, border, first)
+        source = as_strided(origin, (count, places, stride, channels), (row, place * stride, place, number))
+        return np.copyto, (planes.transpose(0, 2, 1, 3), source)
+
+    def plane_taps(self, planes: Floats, count: int) -> Iterator[Floats]:
+        """Yield, tap by tap, what lies under it in ``count`` rows of windows, (count, width · channels), from the planes."""
+        rows, columns = self.rows, self.columns
+        shape = (count, columns.target * planes.shape[3])
+        strides = (planes.strides[0] * rows.stride, planes.strides[3])
+        for y in range(rows.taps):
+            for x in range(columns.taps):
+                place, plane = divmod(x * columns.dilation, columns.stride)
+                yield as_strided(planes[y * rows.dilation :, plane, place:], shape, strides)
 
     def patches(self, padded: Floats, border: Border, first: int, last: int) -> Floats:
         """Return the windows themselves, shape (last − first, width, taps down, taps across, channels), overlapping in memory."""
