@@ -28,6 +28,9 @@ TEACH: dict[int, tuple[Scene, ...]] = {
 }
 """Under which light each gate state is taught, by examples per class."""
 
+JUDGED_AFTER = 3
+"""Looks after which a change must be known."""
+
 # Home Assistant keeps a camera's picture for 1 / frame rate: ask for a new one at every look.
 CAMERA_ADVANCED = {"framerate": 1000, "verify_ssl": False}
 
@@ -200,6 +203,8 @@ async def watch_cycle(made: Setting, watch: Watch, seconds: float, pause: float)
         watch.wrong_looks += answer["best"] not in {before, after}
         watch.decided(await made.client.state(sensor), made.camera.simulated or simulated)
         await asyncio.sleep(pause)
+    if watch.looks - watch.changed_look < JUDGED_AFTER:
+        watch.pending = None  # the day ended before this could be known
     changes = [state for _, state in reported]
     say("sensor said: " + " ".join(changes))
     watch.flips = max(0, len(changes) - len(watch.delays))

@@ -55,7 +55,7 @@ class Score:
 def _group(path: Path) -> str:
     """Return what a picture belongs to (a day, a camera): the part of its name before ``__``."""
     group, mark, _ = path.name.partition("__")
-    return group if mark else path.name
+    return group if mark else str(path)
 
 
 def read_split(folder: Path, shots: int, seed: int) -> Split:

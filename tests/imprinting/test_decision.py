@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, strategies as st
 import pytest
 
-from imprinting import Decision, Rules, Scores
+from imprinting import Decision, Rules, Scores, Verdict
 from imprinting.decision import State, step
 
 RULES = Rules(enter_at=0.8, stay_at=0.6, looks=2, hold=30)
@@ -162,3 +162,21 @@ def test_step_is_pure() -> None:
     state = State("a", 5.0, "b", 1)
     assert step(state, "b", 6, RULES) == step(state, "b", 6, RULES) == State("b", 6)
     assert state == State("a", 5.0, "b", 1)
+
+
+def test_the_user_is_believed_at_once() -> None:
+    decision = Decision(Rules(looks=3, hold=10))
+    verdict = decision.tell("open", 5.0)
+    assert (verdict.current, verdict.candidate, verdict.changed, verdict.streak) == ("open", "open", True, 0)
+    assert not decision.tell("open", 6.0).changed
+    # What was told is kept like what was seen: for the hold time after the last look that supported it.
+    unsure = Scores({"open": 0.9, "closed": 0.9}, {"open": 0.5, "closed": 0.5}, "open", 0.5)
+    assert decision.update(unsure, 15.9).current == "open"
+    assert decision.update(unsure, 16.0).current is None
+
+
+def test_a_reset_says_what_it_changed() -> None:
+    decision = Decision(Rules())
+    assert not decision.reset().changed
+    decision.tell("open", 0.0)
+    assert decision.reset() == Verdict(None, None, True, 0)

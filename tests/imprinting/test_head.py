@@ -147,6 +147,31 @@ def test_scale_is_the_most_plausible_one(seed: int, expected: float) -> None:
     assert cost(found) <= cost(float(tried)) + 1e-6 * abs(cost(float(tried)))
 
 
+def test_scale_comes_from_examples_scored_by_the_others() -> None:
+    """Leave one out, re-stated for unequal numbers: each example against its own class without it."""
+    examples, _ = clouds(13, [4, 1, 7], noise=0.15)
+    head = fit(examples)
+    rows = [part.astype(np.float64) for part in examples.values()]
+    spread = sum(((part - part.mean(axis=0)) ** 2).sum() for part in rows) / sum(len(part) - 1 for part in rows)
+
+    def weight(part: NDArray[np.float64]) -> NDArray[np.float64]:
+        squared = float((part.mean(axis=0) ** 2).sum())
+        gain = max(1 - spread / len(part) / squared, 0.25) ** -0.375
+        return np.asarray(gain * part.mean(axis=0) / math.sqrt(squared))
+
+    np.testing.assert_allclose(head.gains, [np.linalg.norm(weight(part)) for part in rows], rtol=1e-5)
+    scores, truth = [], []
+    for column in (0, 2):
+        for index, row in enumerate(rows[column]):
+            others = np.delete(rows[column], index, axis=0)
+            scores.append([row @ weight(others if other == column else part) for other, part in enumerate(rows)])
+            truth.append(column)
+    prior = fit(examples, {name: ["once"] * len(part) for name, part in examples.items()}).scale
+    expected = scale_of_looks(np.array(scores), np.array(truth), np.ones(len(truth)), prior)
+    assert head.scale == pytest.approx(expected, rel=1e-5)
+    assert head.scale != pytest.approx(prior, rel=1e-3)
+
+
 @pytest.mark.parametrize("counts", [[2, 20], [1, 20], [20, 2, 20]])
 def test_unequal_numbers_are_made_up_for(counts: list[int]) -> None:
     """A class with few examples answers for its own looks as well as one with many."""

@@ -6,7 +6,7 @@ from itertools import islice
 from hypothesis import given, strategies as st
 import pytest
 
-from imprinting import InvalidLabel, names
+from imprinting import ClassExists, InvalidLabel, names
 
 TEXT = st.text(max_size=100)
 
@@ -127,3 +127,11 @@ def test_adopted_ids_are_safe(stem: str) -> None:
         assert names.is_visible(example_id)
         assert not set(example_id) & set("/\\\0\n")
         assert 0 < len(example_id.encode()) < 200
+
+
+def test_labels_side_by_side() -> None:
+    assert names.check_labels([" open ", "closed"]) == ["open", "closed"]
+    with pytest.raises(ClassExists):
+        names.check_labels(["open", "closed", "OPEN"])
+    with pytest.raises(InvalidLabel):
+        names.check_labels(["open", ""])

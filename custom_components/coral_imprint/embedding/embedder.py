@@ -18,7 +18,7 @@ from .runtime import Runtime, RuntimeChoice, open_runtime
 BUILTIN = "builtin"
 """Name of the built-in extractor: the layout descriptor alone, no network, no file."""
 
-LAYOUT_WEIGHT = 0.5
+LAYOUT_WEIGHT = 0.7
 """Length of the layout part beside the network's unit embedding, before both are normalised together."""
 
 MAX_MODEL_BYTES = 64 * 1024 * 1024

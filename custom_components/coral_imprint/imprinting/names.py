@@ -70,7 +70,8 @@ def label_from_folder(folder: str, taken: Callable[[str], bool]) -> str:
     """Return a valid label, none of those taken, for a folder that the user made."""
     # A name that is no valid text on disk comes with lone surrogates.
     text = unicodedata.normalize("NFC", folder.encode("utf-8", "replace").decode())
-    text = "".join(character for character in text if not _is_control(character)).strip() or "class"
+    text = "".join(character for character in text if not _is_control(character)).strip()
+    text = text if text.strip(" .") else "class"
     for number in _numbers():
         label = _shortened(text, LABEL_LENGTH, "" if number == 1 else f" {number}", len)
         if fold(label) not in RESERVED and not taken(label):

@@ -106,13 +106,14 @@ class Layer:
         yield from codes.store(sums, target)
 
 
-def layer_of(weights: Tensor, bias: Tensor | None, outputs: int, source: Codes, target: Codes) -> Layer:
-    """Return a layer's constants.
+def layer_of(weights: Tensor, bias: Tensor | None, axis: int, source: Codes, target: Codes) -> Layer:
+    """Return a layer's constants; ``axis`` of the weights counts its outputs.
 
     A quantised layer keeps its weights as whole numbers, so that sums below 2²⁴ are exact and are rounded just as XNNPACK, which
     LiteRT uses, rounds them. Its bias has the scale input · weight, whatever its own record says (TFLite's quantisation
     specification).
     """
+    outputs = weights.shape[axis]
     if bias is not None and (bias.data is None or bias.data.size != outputs):
         raise CorruptModel("A layer's bias does not match its weights")
     offsets = np.zeros(outputs) if bias is None or bias.data is None else bias.data.astype(np.float64).reshape(-1)
@@ -123,7 +124,7 @@ def layer_of(weights: Tensor, bias: Tensor | None, outputs: int, source: Codes, 
         return Layer(real_values(weights).astype(np.float32), offsets.astype(np.float32), None)
     if bias is not None and bias.dtype.kind != "i":
         raise CorruptModel("A quantised layer has a bias that is not")
-    if quantisation.scale.size not in (1, outputs):
+    if quantisation.scale.size > 1 and quantisation.axis != axis:
         raise UnsupportedModel("The portable runtime has one weight scale per layer or per output")
     sides = [1] * weights.data.ndim
     if quantisation.scale.size > 1:

@@ -37,7 +37,7 @@ class Convolution(Kernel):
             raise UnsupportedOperator("CONV_2D with groups is not supported", operator="CONV_2D")
         self._check(channels == self.source.shape[2])
         self.windows = windows_of(operator, (down, across), self.source.shape, self.target.shape)
-        self._layer = layer_of(weights, graph.optional(operator.inputs, 2), outputs, self.source.codes, self.codes)
+        self._layer = layer_of(weights, graph.optional(operator.inputs, 2), 0, self.source.codes, self.codes)
         self._matrix: Floats = np.ascontiguousarray(self._layer.weights.reshape(outputs, -1).T)
         width = self.target.shape[1]
         self._bias = np.tile(self._layer.bias, width)
@@ -93,7 +93,7 @@ class DepthwiseConvolution(Kernel):
         """Outputs per channel of the source: output ``c · multiplier + m`` belongs to channel ``c``."""
         _, down, across, _ = weights.shape
         self.windows = windows_of(operator, (down, across), self.source.shape, self.target.shape)
-        self._layer = layer_of(weights, graph.optional(operator.inputs, 2), channels, self.source.codes, self.codes)
+        self._layer = layer_of(weights, graph.optional(operator.inputs, 2), 3, self.source.codes, self.codes)
         taps = self._layer.weights.reshape(down * across, channels)
         self._taps = [[np.tile(tap[m :: self._multiplier], width) for tap in taps] for m in range(self._multiplier)]
         self._bias = np.tile(self._layer.bias, width)

@@ -92,7 +92,7 @@ class FullyConnected(Kernel):
         outputs, depth = weights.shape
         size = math.prod(self.source.shape)
         self._check(size % depth == 0 and math.prod(self.target.shape) == size // depth * outputs)
-        self._layer = layer_of(weights, graph.optional(operator.inputs, 2), outputs, self.source.codes, self.codes)
+        self._layer = layer_of(weights, graph.optional(operator.inputs, 2), 0, self.source.codes, self.codes)
         self._matrix: Floats = np.ascontiguousarray(self._layer.weights.T)
         self._lines = size // depth
         self._sums = self._gathered = -1

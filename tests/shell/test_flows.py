@@ -1,0 +1,246 @@
+"""Adding and changing engines and classifiers as the UI does."""
+
+from pathlib import Path
+from typing import Any
+
+from homeassistant.config_entries import SOURCE_USER, ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from .conftest import CAMERA, DOMAIN, FakeCamera, act, state, teach
+
+ENGINE = {"extractor": "builtin", "runtime": "auto"}
+WHOLE = {"left": 0, "top": 0, "right": 100, "bottom": 100}
+DECISION = {"enter_at": 80, "stay_at": 60, "looks": 2, "hold": 30, "stale_after": 300}
+
+
+def answers(**changed: Any) -> dict[str, Any]:
+    """Return a filled-in classifier form."""
+    form = {
+        "name": "Parking spot",
+        "camera": CAMERA,
+        "classes": ["car", "bike"],
+        "background": "empty",
+        "interval": 5,
+        "region": WHOLE,
+        "decision": DECISION,
+    }
+    return form | changed
+
+
+async def start_classifier(hass: HomeAssistant, entry: MockConfigEntry) -> Any:
+    return await hass.config_entries.subentries.async_init(
+        (entry.entry_id, "classifier"), context={"source": SOURCE_USER}
+    )
+
+
+async def add_classifier(hass: HomeAssistant, entry: MockConfigEntry, form: dict[str, Any]) -> Any:
+    result = await start_classifier(hass, entry)
+    result = await hass.config_entries.subentries.async_configure(result["flow_id"], form)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    return result
+
+
+async def reconfigure_classifier(hass: HomeAssistant, entry: MockConfigEntry, **changed: Any) -> Any:
+    result = await entry.start_subentry_reconfigure_flow(hass, "gate_id")
+    assert result["step_id"] == "reconfigure"
+    form = {key: value for key, value in answers(name="Gate", interval=10).items() if key not in {"classes", "background"}}
+    result = await hass.config_entries.subentries.async_configure(result["flow_id"], form | changed)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    return result
+
+
+# --- engine -------------------------------------------------------------------------------------------------------
+
+
+async def test_add_the_built_in_engine(hass: HomeAssistant, camera: FakeCamera) -> None:
+    result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+    assert (result["type"], result["step_id"]) == (FlowResultType.FORM, "user")
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], ENGINE)
+    assert (result["type"], result["title"], result["data"]) == (FlowResultType.CREATE_ENTRY, "Built-in", ENGINE)
+    entry = result["result"]
+    await hass.async_block_till_done()
+    assert entry.state is ConfigEntryState.LOADED
+    assert dr.async_get(hass).async_get_device_by_identifier((DOMAIN, entry.entry_id), entry.entry_id)
+    # One engine per extractor and runtime; the built-in extractor has no network, so its runtime tells nothing apart.
+    for runtime in ("auto", "portable"):
+        result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+        result = await hass.config_entries.flow.async_configure(result["flow_id"], {**ENGINE, "runtime": runtime})
+        assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "already_configured")
+    assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [(b"no model at all", "corrupt_model"), (b"", "corrupt_model"), (b"\x1c\x00\x00\x00TFL3" + bytes(20), "corrupt_model")],
+    ids=["text", "empty", "header only"],
+)
+async def test_a_bad_extractor_is_refused_before_it_is_kept(
+    hass: HomeAssistant, camera: FakeCamera, content: bytes, key: str
+) -> None:
+    models = Path(hass.config.path(DOMAIN, "models"))
+    models.mkdir(parents=True)
+    (models / "mine.tflite").write_bytes(content)
+    result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+    chosen = {"extractor": "mine.tflite", "runtime": "portable"}
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], chosen)
+    assert (result["type"], result["errors"]) == (FlowResultType.FORM, {"base": key})
+    assert result["description_placeholders"]["reason"]
+    # The same flow goes on to a good end.
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], ENGINE)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await hass.async_block_till_done()
+    assert await hass.config_entries.async_unload(result["result"].entry_id)
+
+
+async def test_litert_is_offered_only_where_it_can_be_imported(
+    hass: HomeAssistant, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for available in (True, False):
+        monkeypatch.setattr("custom_components.coral_imprint.forms.litert_available", lambda available=available: available)
+        result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+        (options,) = [
+            value.config["options"] for key, value in result["data_schema"].schema.items() if key == "runtime"
+        ]
+        assert options == ["auto", "portable", *(["litert"] if available else [])]
+        hass.config_entries.flow.async_abort(result["flow_id"])
+
+
+async def test_reconfigure_an_engine(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+    result = await engine.start_reconfigure_flow(hass)
+    assert (result["type"], result["step_id"]) == (FlowResultType.FORM, "reconfigure")
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], {**ENGINE, "runtime": "portable"})
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
+    assert engine.data["runtime"] == "portable"
+    assert engine.state is ConfigEntryState.LOADED
+    assert engine.runtime_data.settings.runtime == "portable"
+    camera.show("closed", 3)
+    for _ in range(2):
+        await act(hass, engine, "look")
+    assert state(hass, "sensor.gate_class") == "closed"
+
+
+async def test_an_engine_whose_file_is_gone_says_so(hass: HomeAssistant, camera: FakeCamera) -> None:
+    entry = MockConfigEntry(domain=DOMAIN, data={"extractor": "gone.tflite", "runtime": "auto"})
+    entry.add_to_hass(hass)
+    assert not await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_ERROR
+    assert entry.error_reason_translation_key == "model_error"
+
+
+# --- classifier ---------------------------------------------------------------------------------------------------
+
+
+async def test_add_a_classifier_without_a_reload(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    embedder = engine.runtime_data.embedder
+    result = await add_classifier(hass, engine, answers())
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert engine.runtime_data.embedder is embedder, "the engine was not reloaded"
+    subentry = next(sub for sub in engine.subentries.values() if sub.title == "Parking spot")
+    registered = er.async_get(hass).async_get(CAMERA)
+    assert registered and subentry.data["camera"] == registered.id
+    assert subentry.data["folder"] == "parking_spot"
+    assert {state(hass, f"binary_sensor.parking_spot_{label}") for label in ("car", "bike")} == {"unknown"}
+    assert state(hass, "binary_sensor.parking_spot_empty") is None
+    assert state(hass, "image.parking_spot_last_look") != "unavailable"
+    device = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, subentry.subentry_id), engine.entry_id)
+    hub = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, engine.entry_id), engine.entry_id)
+    assert device and hub and device.via_device_id == hub.id
+    # A second one of the same name gets a folder of its own.
+    await add_classifier(hass, engine, answers())
+    folders = {sub.data["folder"] for sub in engine.subentries.values()}
+    assert folders == {"gate", "parking_spot", "parking_spot_2"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "errors"),
+    [
+        ({"name": "  "}, {"name": "name_missing"}),
+        ({"classes": ["car", "Car"]}, {"classes": "class_exists"}),
+        ({"classes": ["car", "empty"]}, {"classes": "class_exists"}),
+        ({"classes": ["unknown"]}, {"classes": "invalid_label"}),
+        ({"region": {**WHOLE, "left": 60, "right": 40}}, {"base": "invalid_region"}),
+        ({"region": {**WHOLE, "left": 99.5}}, {"base": "invalid_region"}),
+        ({"decision": {**DECISION, "stay_at": 90}}, {"base": "stay_above_enter"}),
+        ({"camera": "camera.nowhere"}, {"camera": "camera_unavailable"}),
+    ],
+    ids=["no name", "twice", "background twice", "reserved", "inside out", "too narrow", "thresholds", "no camera"],
+)
+async def test_mistakes_in_the_form_are_named(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, changed: dict[str, Any], errors: dict[str, str]
+) -> None:
+    result = await start_classifier(hass, engine)
+    result = await hass.config_entries.subentries.async_configure(result["flow_id"], answers(**changed))
+    assert (result["type"], result["errors"]) == (FlowResultType.FORM, errors)
+    result = await hass.config_entries.subentries.async_configure(result["flow_id"], answers())
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+@pytest.mark.parametrize(
+    ("frame", "key"),
+    [(b"<html>", "not_a_picture"), (HomeAssistantError("strike"), "camera_no_image")],
+    ids=["html", "error"],
+)
+async def test_a_frame_is_grabbed_before_a_classifier_is_made(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, frame: bytes | Exception, key: str
+) -> None:
+    camera.frame = frame
+    result = await add_classifier(hass, engine, answers())
+    assert (result["type"], result["errors"]) == (FlowResultType.FORM, {"camera": key})
+    assert result["description_placeholders"]["reason"]
+    assert not Path(hass.config.path(DOMAIN, "parking_spot")).exists()
+
+
+async def test_a_stopped_engine_takes_no_classifier(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    result = await start_classifier(hass, entry)
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "engine_not_loaded")
+
+
+async def test_reconfigure_a_classifier_in_place(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+    coordinator = engine.runtime_data.classifiers["gate_id"]
+    result = await reconfigure_classifier(hass, engine, name="Front gate", interval=3)
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
+    assert engine.runtime_data.classifiers["gate_id"] is coordinator
+    assert coordinator.update_interval.total_seconds() == 3
+    assert state(hass, "binary_sensor.gate_open") == "on", "the state is kept"
+    device = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, "gate_id"), engine.entry_id)
+    assert device and device.name == "Front gate"
+
+
+async def test_another_region_embeds_the_examples_again(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+    before = (await act(hass, engine, "look"))["evidence"]
+    await reconfigure_classifier(hass, engine, region={**WHOLE, "left": 10, "right": 90})
+    learner = engine.runtime_data.classifiers["gate_id"].learner
+    assert learner.region.left == pytest.approx(0.1)
+    camera.show("open", 3)
+    after = (await act(hass, engine, "look"))["evidence"]
+    assert after != before
+    assert max(after, key=after.get) == "open"
+    # Both regions' embeddings are kept, so that going back costs nothing.
+    assert len(list(Path(hass.config.path(DOMAIN, "gate", ".embeddings")).glob("*.emb"))) == 2
+
+
+async def test_reconfiguring_with_a_removed_camera_asks_for_another(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    er.async_get(hass).async_remove(CAMERA)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    result = await engine.start_subentry_reconfigure_flow(hass, "gate_id")
+    assert result["type"] is FlowResultType.FORM
+    suggested = {str(key): (key.description or {}).get("suggested_value") for key in result["data_schema"].schema}
+    assert (suggested["name"], suggested["camera"]) == ("Gate", None)
