@@ -58,7 +58,7 @@ class Setting:
 async def _new_entity(client: Client, domain: str, before: set[str]) -> str:
     """Return the entity that a flow has just made."""
     for _ in range(200):
-        states = {state["entity_id"] for state in await client.rest("GET", "/api/states")}
+        states: set[str] = {state["entity_id"] for state in await client.rest("GET", "/api/states")}
         if new := sorted(entity for entity in states - before if entity.startswith(f"{domain}.")):
             return new[0]
         await asyncio.sleep(0.05)

@@ -1,7 +1,7 @@
 """A real Home Assistant in a throw-away folder, with the integration of this checkout in it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 import json
 import os
@@ -142,12 +142,23 @@ def _environment() -> dict[str, str]:
 
 @asynccontextmanager
 async def running_home(
-    config: Path, port: int = 0, *, extra: str = "", allowed: list[Path] | None = None, arguments: tuple[str, ...] = ()
+    config: Path,
+    port: int = 0,
+    *,
+    extra: str = "",
+    allowed: list[Path] | None = None,
+    prepared: Callable[[Path], None] | None = None,
 ) -> AsyncIterator[Home]:
-    """Start a new Home Assistant, wait until it is set up, stop it in the end. Raises HomeError."""
+    """Start a new Home Assistant, wait until it is set up, stop it in the end.
+
+    ``extra`` is more YAML, ``allowed`` the folders it may read, ``prepared`` is called with the folder before the start.
+    Raises HomeError.
+    """
     port = free_port(port)
     _prepare(config, port, extra, allowed or [])
-    command = [str(Path(sys.executable).parent / "hass"), "-c", str(config), "--log-no-color", *arguments]
+    if prepared:
+        prepared(config)
+    command = [str(Path(sys.executable).parent / "hass"), "-c", str(config), "--log-no-color"]
     with (config / "console.log").open("wb") as console:
         process = await asyncio.create_subprocess_exec(
             *command, cwd=config, env=_environment(), stdin=asyncio.subprocess.DEVNULL, stdout=console, stderr=console

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 import struct
-import time
 
 import numpy as np
 import pytest
@@ -117,15 +116,15 @@ def test_damaged_files(kind: str) -> None:
     assert "" in outcomes
 
 
-def test_endless_vectors_are_refused_soon() -> None:
-    """Claims of billions of parts, or of the same bytes over and over, are not followed."""
+def test_endless_vectors_are_refused() -> None:
+    """Claims of millions of parts, wherever they stand, are not followed: following one would take minutes and gigabytes."""
     data, _ = classifier()
-    start = time.monotonic()
+    outcomes = []
     for place in range(0, len(data) - 4, 4):
         copy = bytearray(data)
         struct.pack_into("<I", copy, place, 0x00FFFFFF)
-        attempt(bytes(copy))
-    assert time.monotonic() - start < 60  # a hang, not a speed: it takes about one second
+        outcomes.append(attempt(bytes(copy)))
+    assert outcomes.count("CorruptModel") > len(outcomes) // 3
 
 
 def _unknown_custom(builder: GraphBuilder, picture: int) -> int:
@@ -185,6 +184,15 @@ def test_unsuitable_graphs_are_named(
     data = builder.build([picture], [graph(builder, picture)])
     with pytest.raises(error, match=says):
         read_model(data)
+
+
+def test_operator_without_inputs() -> None:
+    """An operator that reads nothing is a contradiction."""
+    builder = GraphBuilder()
+    picture = builder.tensor([1, 8, 6, 3], "uint8", Scale([1 / 128], 128))
+    data = builder.build([picture], [builder.operator("ADD", [], builder.tensor([1, 144], "uint8", HELD))])
+    with pytest.raises(CorruptModel, match="ADD has 0 inputs"):
+        PortableRuntime(read_model(data))
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,12 @@ def test_threads_are_held_during_a_frame_only(monkeypatch: pytest.MonkeyPatch) -
     runtime = PortableRuntime(read_model(separable("int8", 61, 47)), threads=1)
     seen = []
     run = runtime._run
-    monkeypatch.setattr(runtime, "_run", lambda picture: (seen.append(numbers()), run(picture)))
+
+    def watched(picture: NDArray[np.uint8]) -> None:
+        seen.append(numbers())
+        run(picture)
+
+    monkeypatch.setattr(runtime, "_run", watched)
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         before = numbers()
         with blas.limited(1):

@@ -12,8 +12,8 @@ from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError, Unauthorized
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
-import voluptuous as vol
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser, async_fire_time_changed
+import voluptuous as vol
 
 from .conftest import DOMAIN, FakeCamera, act, device_id, draw, state, teach
 
@@ -191,9 +191,9 @@ async def test_a_disk_that_refuses_is_reported_and_retried(
     # The examples' folder can't be made where a file has its name.
     Path(hass.config.path(DOMAIN)).write_text("in the way")
     assert not await hass.config_entries.async_setup(entry.entry_id)
-    assert entry.state is ConfigEntryState.SETUP_RETRY
+    assert entry.state.value == "setup_retry"
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("coral_imprint")]
     Path(hass.config.path(DOMAIN)).unlink()
     assert await hass.config_entries.async_reload(entry.entry_id)
-    assert entry.state is ConfigEntryState.LOADED
+    assert entry.state.value == "loaded"
     assert await hass.config_entries.async_unload(entry.entry_id)

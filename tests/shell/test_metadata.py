@@ -44,9 +44,9 @@ def test_hacs() -> None:
     hacs = json.loads((ROOT / "hacs.json").read_text())
     assert hacs["homeassistant"] == "2026.10.0"
     assert hacs["name"] == read("manifest.json")["name"]
-    assert [path.name for path in (ROOT / "custom_components").iterdir() if path.is_dir() and path.name[0] not in "._"] == [
-        "coral_imprint"
-    ]
+    assert [
+        path.name for path in (ROOT / "custom_components").iterdir() if path.is_dir() and path.name[0] not in "._"
+    ] == ["coral_imprint"]
     files = [path for path in HOUSE.rglob("*") if path.is_file()]
     assert len(files) < 50_000 and sum(path.stat().st_size for path in files) < 100 * 2**20
 
@@ -100,7 +100,9 @@ def test_flows_translate_every_field_and_error() -> None:
         assert sections.keys() == steps[step]["sections"].keys()
         for name, section in sections.items():
             shown = steps[step]["sections"][name]
-            assert {str(key) for key in section.schema.schema} == shown["data"].keys() == shown["data_description"].keys()
+            assert (
+                {str(key) for key in section.schema.schema} == shown["data"].keys() == shown["data_description"].keys()
+            )
 
 
 def test_texts_are_fit_to_print() -> None:
@@ -129,7 +131,11 @@ def test_quality_scale_names_every_rule() -> None:
 
 
 def test_the_project_speaks_of_itself_alone() -> None:
-    own = [path for folder in ("custom_components", "docs", "bench", "scripts", "tests") for path in (ROOT / folder).rglob("*")]
+    own = [
+        path
+        for folder in ("custom_components", "docs", "bench", "scripts", "tests")
+        for path in (ROOT / folder).rglob("*")
+    ]
     texts = [*own, *ROOT.glob("*.md"), *ROOT.glob("*.txt"), *ROOT.glob("*.toml")]
     registries = ("py" + "pi.org", "python" + "hosted.org", "npm" + "js.org", "deb." + "debian.org")
     for path in texts:

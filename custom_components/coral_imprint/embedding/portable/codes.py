@@ -1,4 +1,3 @@
-# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """Arithmetic of quantised graphs in float32.
 
 A quantised tensor is held as its codes less the zero point: whole numbers in float32, so that padding is zero. A layer's weights carry

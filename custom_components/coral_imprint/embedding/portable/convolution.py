@@ -1,4 +1,3 @@
-# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """Convolutions.
 
 A pointwise convolution is one matrix product per band of rows; others gather their windows into a matrix first. A depthwise one

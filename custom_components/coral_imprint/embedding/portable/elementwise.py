@@ -1,4 +1,3 @@
-# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """Operators that look at each place, or copy places about."""
 
 from collections.abc import Iterator
@@ -79,8 +78,7 @@ class Add(_Banded):
 
     def __init__(self, graph: Graph, operator: Operator) -> None:
         """Check that the shapes can be added."""
-        first = operator.inputs[0]
-        if first in graph.constants:
+        if operator.inputs and operator.inputs[0] in graph.constants:
             operator = Operator(operator.kind, operator.inputs[::-1], operator.outputs, operator.options)
         super().__init__(graph, operator)
         self._constant: Floats | None = None

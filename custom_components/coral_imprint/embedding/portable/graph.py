@@ -1,4 +1,3 @@
-# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """The graph being compiled: its values, where they lie, and the constants."""
 
 from collections.abc import Iterator

@@ -1,4 +1,3 @@
-# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """What every kernel has."""
 
 from abc import ABC, abstractmethod

@@ -1,4 +1,3 @@
-# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """The compiler: a model becomes a list of calls of NumPy's functions on arrays that exist already."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,3 @@
-# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """Operators that bring many places or channels together."""
 
 from collections.abc import Iterator

@@ -1,4 +1,3 @@
-# ruff: noqa: TID252 - the core goes by two names, alone and inside the integration
 """Where the windows of convolutions and pools lie (TFLite's SAME and VALID padding)."""
 
 from collections.abc import Iterator
