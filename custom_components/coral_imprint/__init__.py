@@ -64,7 +64,11 @@ async def _async_entry_updated(hass: HomeAssistant, entry: EngineConfigEntry) ->
     if EngineSettings.from_data(entry.data) != entry.runtime_data.settings:
         hass.config_entries.async_schedule_reload(entry.entry_id)
         return
-    await entry.runtime_data.async_follow_subentries()
+    try:
+        await entry.runtime_data.async_follow_subentries()
+    except StoreFailed:
+        # Setting up anew says what is wrong, and goes on trying.
+        hass.config_entries.async_schedule_reload(entry.entry_id)
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: EngineConfigEntry) -> bool:

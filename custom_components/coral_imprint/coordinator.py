@@ -26,7 +26,7 @@ import voluptuous as vol
 
 from .embedding import Embedder, EmbeddingError, Region
 from .errors import core_errors_translated, translated
-from .imprinting import Decision, ExampleStore, LearnedClass, Scores, Verdict
+from .imprinting import Decision, ExampleStore, ImprintingError, LearnedClass, Scores, Verdict
 from .learner import Learner
 from .models import ClassifierSettings
 
@@ -127,8 +127,10 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         )
 
     async def _async_imprint_and_look(self, region: Region) -> None:
-        with core_errors_translated():
+        try:
             await self.learner.async_imprint(region)
+        except (EmbeddingError, ImprintingError) as err:
+            _LOGGER.error("%s: the examples could not be embedded: %s", self.name, err)
         await self.async_refresh()
 
     @callback
@@ -246,7 +248,9 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         await self.async_refresh()
         if not self.last_update_success and isinstance(self.last_exception, HomeAssistantError):
             raise self.last_exception
-        return self.data
+        if not self.last_update_success or self.reading is None:
+            raise translated(HomeAssistantError, "look_failed")
+        return self.reading
 
     # --- teach ---------------------------------------------------------------------------------------------------
 

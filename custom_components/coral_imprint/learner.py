@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .embedding import Embedder, NotAPicture, Region, check_picture, to_jpeg
-from .imprinting import EmbeddingCache, Example, ExampleStore, Head, LearnedClass, Report, fit
+from .imprinting import EmbeddingCache, Example, ExampleStore, Head, LearnedClass, Report, StoreFailed, fit
 from .models import ClassifierSettings, data_folder
 
 _LOGGER = logging.getLogger(__name__)
@@ -86,6 +86,8 @@ class Learner:
         _LOGGER.debug("%s: examples read: %s", self._settings.name, report)
         if report.unreadable:
             _LOGGER.warning("%s: %s unreadable pictures were set aside", self._settings.name, report.unreadable)
+        if report.failed:
+            _LOGGER.warning("%s: %s repairs failed and will be tried again", self._settings.name, report.failed)
 
     def ready(self) -> bool:
         """Return whether every example's embedding is at hand, so that imprinting takes milliseconds."""
@@ -130,11 +132,21 @@ class Learner:
             _LOGGER.warning("%s: an example was set aside: %s", self._settings.name, err)
             await self._hass.async_add_executor_job(self._store.set_aside, example.id)
         else:
-            await self._hass.async_add_executor_job(cache.put, example.key, vector)
+            await self._hass.async_add_executor_job(self._keep, cache, example.key, vector)
+
+    def _keep(self, cache: EmbeddingCache, key: bytes, vector: NDArray[np.float32]) -> None:
+        """Cache an embedding. On a disk that refuses it stays in memory, and is computed again after a restart."""
+        try:
+            cache.put(key, vector)
+        except StoreFailed as err:
+            _LOGGER.warning("%s: an embedding could not be kept: %s", self._settings.name, err)
 
     def _fit(self, cache: EmbeddingCache) -> Head | None:
         examples = self._store.examples()
-        cache.compact({example.key for example in examples})
+        try:
+            cache.compact({example.key for example in examples})
+        except StoreFailed as err:
+            _LOGGER.warning("%s: the embeddings could not be tidied up: %s", self._settings.name, err)
         by_class: dict[str, list[NDArray[np.float32]]] = {}
         for example in examples:
             if (vector := cache.get(example.key)) is not None:

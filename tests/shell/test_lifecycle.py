@@ -4,9 +4,10 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 import threading
+from types import MappingProxyType
 
 from freezegun.api import FrozenDateTimeFactory
-from homeassistant.config_entries import ConfigEntryState
+from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError, Unauthorized
@@ -15,7 +16,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser, async_fire_time_changed
 import voluptuous as vol
 
-from .conftest import DOMAIN, FakeCamera, act, device_id, draw, state, teach
+from custom_components.coral_imprint.imprinting import StoreFailed
+
+from .conftest import DOMAIN, FakeCamera, act, classifier_data, device_id, draw, state, teach
 
 
 def examples(folder: Path) -> list[Path]:
@@ -197,3 +200,71 @@ async def test_a_disk_that_refuses_is_reported_and_retried(
     assert await hass.config_entries.async_reload(entry.entry_id)
     assert entry.state.value == "loaded"
     assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_lost_embeddings_are_computed_again_in_the_background(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+    assert await hass.config_entries.async_unload(engine.entry_id)
+    (cache,) = Path(hass.config.path(DOMAIN, "gate", ".embeddings")).glob("*.emb")
+    cache.unlink()
+    camera.show("closed", 5)
+    assert await hass.config_entries.async_setup(engine.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert (await act(hass, engine, "look"))["best"] == "closed"
+    assert cache.exists()
+
+
+async def test_an_embedding_that_can_not_be_kept_fails_no_capture(
+    hass: HomeAssistant,
+    engine: MockConfigEntry,
+    camera: FakeCamera,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def full(*_args: object) -> None:
+        raise StoreFailed("No space left on device")
+
+    monkeypatch.setattr("custom_components.coral_imprint.imprinting.durable.write_at", full)
+    await teach(hass, engine, camera, "closed", "open")
+    assert state(hass, "binary_sensor.gate_open") == "on"
+    assert "could not be kept" in caplog.text
+
+
+async def test_a_full_disk_fails_the_capture_and_loses_nothing(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+
+    def full(*_args: object) -> None:
+        raise StoreFailed("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("custom_components.coral_imprint.imprinting.durable.write", full)
+        with pytest.raises(HomeAssistantError) as caught:
+            await act(hass, engine, "capture_example", **{"class": "open"})
+        assert caught.value.translation_key == "store_failed"
+        assert "No space left" in str(caught.value)
+    assert state(hass, "binary_sensor.gate_open") == "on"
+    await act(hass, engine, "capture_example", **{"class": "open"})
+    assert (await act(hass, engine, "imprint"))["examples"] == {"open": 2, "closed": 1}
+
+
+async def test_a_classifier_that_the_disk_refuses_puts_the_engine_on_retry(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    Path(hass.config.path(DOMAIN, "yard")).write_text("in the way")
+    added = ConfigSubentry(
+        data=MappingProxyType(classifier_data(hass, folder="yard")),
+        subentry_type="classifier",
+        title="Yard",
+        unique_id=None,
+    )
+    hass.config_entries.async_add_subentry(engine, added)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert engine.state.value == "setup_retry"
+    Path(hass.config.path(DOMAIN, "yard")).unlink()
+    assert await hass.config_entries.async_reload(engine.entry_id)
+    assert engine.state.value == "loaded"
+    assert set(engine.runtime_data.classifiers) == {"gate_id", added.subentry_id}

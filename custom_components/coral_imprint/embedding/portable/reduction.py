@@ -1,6 +1,7 @@
 """Operators that bring many places or channels together."""
 
 from collections.abc import Iterator
+from functools import partial
 import math
 
 import numpy as np
@@ -162,7 +163,8 @@ class L2Normalisation(_AlongChannels):
         yield np.multiply, (values, values, squares)
         yield np.add.reduce, (squares, 2, None, totals, True)
         yield np.sqrt, (totals, totals)
-        yield np.maximum, (totals, np.float32(1e-6), totals)
+        # NumPy wants this one's result by name.
+        yield partial(np.maximum, out=totals), (totals, np.float32(1e-6))
         yield np.multiply, (totals, np.float32(self.codes.scale), totals)
         yield np.divide, (values, totals, values)
         yield from self.codes.store(values, self.target.whole(self.graph.arena))
