@@ -26,13 +26,18 @@ _NOISE: Final = np.float32(30)
 """Length of a block's votes (in steps of a square root of 0..255) under which it is more noise than shape."""
 _HUES: Final = 8
 _SATURATIONS: Final = 4
+_GREY: Final = 0.15
+"""Chroma (of 0..1) below which a colour's hue is the camera's noise: all such colours share the first bin.
+
+Else, pictures in the dark or by infra-red light are told apart by their noise.
+"""
 _QUADRANTS: Final = 4
 _TINY: Final = 1e-6
 
 _GRADIENT_WEIGHT: Final = np.float32(1 / 3.75)
 """Brings the gradients of an ordinary picture to length 1."""
 _COLOUR_WEIGHT: Final = np.float32(1.4)
-_PALETTE_WEIGHT: Final = np.float32(0.55)
+_PALETTE_WEIGHT: Final = np.float32(0.45)
 
 _GRADIENTS: Final = (_CELLS - 1) ** 2 * 4 * _ORIENTATIONS
 _COLOURS: Final = _CELLS**2 * 3
@@ -128,7 +133,7 @@ def _palettes(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _palette_bins() -> NDArray[np.intp]:
-    """Bin of every colour of 5 bits a channel, (32, 32, 32): hue in sixths of a circle from red, HSV saturation."""
+    """Bin of every colour of 5 bits a channel, (32, 32, 32): hue in eighths of a circle from red, HSV saturation."""
     level = (np.arange(32) + 0.5) / 32
     red, green, blue = np.meshgrid(level, level, level, indexing="ij")
     value = np.maximum(np.maximum(red, green), blue)
@@ -141,7 +146,7 @@ def _palette_bins() -> NDArray[np.intp]:
     )
     hue_bin = np.minimum((hue % 6 / 6 * _HUES).astype(np.intp), _HUES - 1)
     saturation_bin = np.minimum((chroma / value * _SATURATIONS).astype(np.intp), _SATURATIONS - 1)
-    bins: NDArray[np.intp] = hue_bin * _SATURATIONS + saturation_bin
+    bins: NDArray[np.intp] = np.where(chroma < _GREY, 0, hue_bin * _SATURATIONS + saturation_bin)
     return bins
 
 
