@@ -37,7 +37,7 @@ _TINY: Final = 1e-6
 _GRADIENT_WEIGHT: Final = np.float32(1 / 3.75)
 """Brings the gradients of an ordinary picture to length 1."""
 _COLOUR_WEIGHT: Final = np.float32(1.4)
-_PALETTE_WEIGHT: Final = np.float32(0.45)
+_PALETTE_WEIGHT: Final = np.float32(0.25)
 
 _GRADIENTS: Final = (_CELLS - 1) ** 2 * 4 * _ORIENTATIONS
 _COLOURS: Final = _CELLS**2 * 3
