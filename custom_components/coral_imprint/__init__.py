@@ -7,9 +7,9 @@ from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.typing import ConfigType
 
 from .actions import async_register_actions
-from .const import DOMAIN, MANUFACTURER, SUBENTRY_CLASSIFIER
+from .const import DOMAIN, MANUFACTURER, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from .embedding import EmbeddingError
-from .engine import Engine, EngineConfigEntry, async_bin_classifier
+from .engine import Engine, EngineConfigEntry, async_bin_classifier, async_purge_bin
 from .errors import translated
 from .imprinting import StoreFailed
 from .models import ClassifierSettings, EngineSettings
@@ -19,8 +19,9 @@ PLATFORMS = [Platform.BINARY_SENSOR, Platform.IMAGE, Platform.SENSOR]
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
-    """Register the actions."""
+    """Register the actions; empty the bin of what has been in it for a week."""
     async_register_actions(hass)
+    await async_purge_bin(hass)
     return True
 
 
@@ -54,7 +55,7 @@ def _register_engine_device(hass: HomeAssistant, entry: EngineConfigEntry) -> No
         identifiers={(DOMAIN, entry.entry_id)},
         name=entry.title,
         manufacturer=MANUFACTURER,
-        model=entry.runtime_data.embedder.runtime,
+        model=MODEL_ENGINE[entry.runtime_data.embedder.runtime],
         entry_type=dr.DeviceEntryType.SERVICE,
     )
 

@@ -5,6 +5,14 @@ from typing import Final
 
 DOMAIN: Final = "coral_imprint"
 MANUFACTURER: Final = "Coral Imprint"
+MODEL_CLASSIFIER: Final = "Classifier"
+"""Model of the classifiers' devices; the actions offer devices of this model."""
+MODEL_ENGINE: Final = {
+    "builtin": "Built-in extractor",
+    "litert": "Extractor on LiteRT",
+    "portable": "Extractor, portable",
+}
+"""Model of an engine's device, by runtime."""
 
 SUBENTRY_CLASSIFIER: Final = "classifier"
 

@@ -13,7 +13,7 @@ from homeassistant.util import dt as dt_util
 from .const import DOMAIN, SUBENTRY_CLASSIFIER
 from .coordinator import ClassifierCoordinator
 from .embedding import Embedder, open_embedder
-from .imprinting import StoreFailed, bin_whole
+from .imprinting import StoreFailed, bin_whole, purge
 from .models import ClassifierSettings, EngineSettings, bin_folder, data_folder
 
 _LOGGER = logging.getLogger(__name__)
@@ -98,3 +98,12 @@ async def async_bin_classifier(hass: HomeAssistant, settings: ClassifierSettings
     except StoreFailed as err:
         # The pictures stay where they are, which loses nothing.
         _LOGGER.warning("The examples of %s could not be moved to the bin: %s", settings.name, err)
+    await async_purge_bin(hass)
+
+
+async def async_purge_bin(hass: HomeAssistant) -> None:
+    """Remove for good the classifiers that have been in the bin for a week."""
+    try:
+        await hass.async_add_executor_job(purge, bin_folder(hass), dt_util.utcnow())
+    except StoreFailed as err:
+        _LOGGER.warning("The bin could not be emptied: %s", err)

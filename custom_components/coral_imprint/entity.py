@@ -10,7 +10,7 @@ from homeassistant.helpers.entity import Entity
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
-from .const import DOMAIN, MANUFACTURER
+from .const import DOMAIN, MANUFACTURER, MODEL_CLASSIFIER
 from .coordinator import ClassifierCoordinator
 from .engine import EngineConfigEntry
 
@@ -29,6 +29,7 @@ class ClassifierEntity(CoordinatorEntity[ClassifierCoordinator]):
             identifiers={(DOMAIN, coordinator.subentry_id)},
             name=coordinator.settings.name,
             manufacturer=MANUFACTURER,
+            model=MODEL_CLASSIFIER,
             via_device_id=dr.async_get_device_id_by_identifier(
                 coordinator.hass, (DOMAIN, entry_id), config_entry_id=entry_id
             ),

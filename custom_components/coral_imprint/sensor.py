@@ -39,7 +39,9 @@ SENSORS = (
         translation_key="confidence",
         native_unit_of_measurement=PERCENTAGE,
         state_class=SensorStateClass.MEASUREMENT,
-        value_fn=lambda sensor: round(100 * scores.confidence) if (scores := sensor.coordinator.data.scores) else None,
+        value_fn=lambda sensor: (
+            round(100 * scores.confidence) if (scores := sensor.coordinator.data.scores) and scores.best else None
+        ),
     ),
 )
 

@@ -15,7 +15,10 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser, async_fire_time_changed
 import voluptuous as vol
+import yaml
 
+from custom_components import coral_imprint
+from custom_components.coral_imprint.engine import async_purge_bin
 from custom_components.coral_imprint.imprinting import StoreFailed
 
 from .conftest import DOMAIN, FakeCamera, act, classifier_data, device_id, draw, state, teach
@@ -268,3 +271,27 @@ async def test_a_classifier_that_the_disk_refuses_puts_the_engine_on_retry(
     assert await hass.config_entries.async_reload(engine.entry_id)
     assert engine.state.value == "loaded"
     assert set(engine.runtime_data.classifiers) == {"gate_id", added.subentry_id}
+
+
+async def test_the_bin_keeps_a_week(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, freezer: FrozenDateTimeFactory
+) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+    hass.config_entries.async_remove_subentry(engine, "gate_id")
+    await hass.async_block_till_done(wait_background_tasks=True)
+    binned = Path(hass.config.path(DOMAIN, ".bin"))
+    freezer.tick(timedelta(days=6))
+    await async_purge_bin(hass)
+    assert len(examples(binned)) == 2
+    freezer.tick(timedelta(days=2))
+    await async_purge_bin(hass)
+    assert examples(binned) == []
+
+
+async def test_actions_are_offered_for_classifiers_only(hass: HomeAssistant, engine: MockConfigEntry) -> None:
+    services = yaml.safe_load(Path(coral_imprint.__file__).with_name("services.yaml").read_text())
+    (wanted,) = services["look"]["fields"]["device_id"]["selector"]["device"]["filter"]
+    devices = dr.async_entries_for_config_entry(dr.async_get(hass), engine.entry_id)
+    offered = [device for device in devices if device.model == wanted["model"]]
+    assert [device.name for device in offered] == ["Gate"]
+    assert len(devices) == 2

@@ -23,7 +23,7 @@ async def test_one_class_alone_decides_nothing(
 ) -> None:
     await teach(hass, engine, camera, "closed")
     assert (await act(hass, engine, "look"))["class"] is None
-    assert state(hass, CLOSED) == "unknown"
+    assert {state(hass, entity) for entity in (CLOSED, CLASS, CONFIDENCE)} == {"unknown"}
 
 
 async def test_learns_from_one_example_each(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera) -> None:
