@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any
 
-from .camera import Camera, running_camera
+from .camera import SHARE_S, Camera, running_camera
 from .client import PASSWORD, USER, Client, ClientError, onboarded
 from .driveway import GATE_REGION, Scene
 from .home import ROOT, Home, HomeError, running_home
@@ -199,6 +199,8 @@ async def watch_cycle(made: Setting, watch: Watch, seconds: float, pause: float)
         answer = await made.look()
         watch.looks += 1
         after = watch.truth()
+        if watch.pending and answer["best"] == watch.pending and answer["confidence"] < 0.8:
+            say(f"  unsure: {answer['best']} at {answer['confidence']:.2f}")
         # A frame drawn while the gate moved may show either.
         watch.wrong_looks += answer["best"] not in {before, after}
         watch.decided(await made.client.state(sensor), made.camera.simulated or simulated)
@@ -227,7 +229,8 @@ async def gate_demo(options: argparse.Namespace) -> int:
 
         watch = Watch(truth)
         if options.once:
-            await watch_cycle(made, watch, options.seconds, pause=0.05)
+            # Longer than the camera shares one frame, so that each look is at a frame of its own.
+            await watch_cycle(made, watch, options.seconds, pause=SHARE_S + 0.01)
             print(json.dumps(watch.as_dict()))
             return 1 if watch.missed or watch.pending or not watch.delays else 0
         await show_for_ever(made, watch)

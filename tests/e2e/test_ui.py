@@ -23,4 +23,4 @@ def test_a_new_user_gets_through_the_ui(tmp_path: Path) -> None:
     assert taken == {path.name for path in (ROOT / "docs" / "images").glob("*.png")}
     for name in taken:
         with Image.open(tmp_path / "images" / name) as picture:
-            assert min(picture.size) > 200
+            assert min(picture.size) > 100
