@@ -17,7 +17,8 @@ from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import CALLBACK_TYPE, Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers.event import async_track_state_change_event
+from homeassistant.helpers.event import async_track_entity_registry_updated_event, async_track_state_change_event
+from homeassistant.helpers.start import async_at_started
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 from homeassistant.util import dt as dt_util
 import numpy as np
@@ -90,7 +91,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             _LOGGER,
             config_entry=entry,
             name=settings.name,
-            update_interval=timedelta(seconds=settings.interval),
+            update_interval=None,  # until looking begins
         )
         self.subentry_id = subentry_id
         self.settings = settings
@@ -103,7 +104,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self._last_frame = b""
         self._last_frame_changed = 0.0
         self._failing_since: float | None = None
-        self._untrack_camera: CALLBACK_TYPE | None = None
+        self._untrack: list[CALLBACK_TYPE] = []
 
     @property
     def reading(self) -> Reading | None:
@@ -139,41 +140,68 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         moved = settings.region != self.settings.region
         self.settings = settings
         self.name = settings.name
-        self.update_interval = timedelta(seconds=settings.interval)
         self._decision.rules = settings.rules
         self._track_camera()
+        self.async_begin()
         if moved:
             # The old region and its head answer until the new ones are ready.
             self._imprint_in_background(settings.region)
 
+    @callback
+    def async_begin(self) -> None:
+        """Begin to look. While Home Assistant starts, a camera that isn't there yet is waited for, not complained of."""
+        if self._camera_is_there():
+            self._look_soon()
+        else:
+            self._untrack.append(async_at_started(self.hass, self._look_soon))
+
+    @callback
+    def _look_soon(self, _hass: HomeAssistant | None = None) -> None:
+        self.update_interval = timedelta(seconds=self.settings.interval)
+        self.config_entry.async_create_background_task(self.hass, self.async_refresh(), f"{self.name}: look")
+
+    def _camera_is_there(self) -> bool:
+        try:
+            state = self.hass.states.get(resolve_camera(self.hass, self.settings.camera))
+        except HomeAssistantError:
+            return False
+        return state is not None and state.state != STATE_UNAVAILABLE
+
     def _track_camera(self) -> None:
-        """Look at once when the camera comes back."""
-        if self._untrack_camera:
-            self._untrack_camera()
-            self._untrack_camera = None
+        """Look at once when the camera comes back, and follow it when it is renamed."""
+        self._untrack_camera()
         try:
             entity_id = resolve_camera(self.hass, self.settings.camera)
         except HomeAssistantError:
             return  # every look says so, and the interval goes on trying
 
         @callback
-        def changed(event: Event[EventStateChangedData]) -> None:
+        def state_changed(event: Event[EventStateChangedData]) -> None:
             new, old = event.data["new_state"], event.data["old_state"]
             gone = (None, STATE_UNAVAILABLE)
-            if (new.state if new else None) in gone or (old.state if old else None) not in gone:
-                return
-            self.config_entry.async_create_background_task(
-                self.hass, self.async_refresh(), f"{self.name}: camera is back"
-            )
+            if (new.state if new else None) not in gone and (old.state if old else None) in gone:
+                self._look_soon()
 
-        self._untrack_camera = async_track_state_change_event(self.hass, entity_id, changed)
+        @callback
+        def registry_changed(event: Event[er.EventEntityRegistryUpdatedData]) -> None:
+            if event.data["action"] == "update" and "entity_id" in event.data["changes"]:
+                self._track_camera()
+                if self.update_interval is None:
+                    self.async_begin()
+
+        self._untrack += [
+            async_track_state_change_event(self.hass, entity_id, state_changed),
+            async_track_entity_registry_updated_event(self.hass, entity_id, registry_changed),
+        ]
+
+    def _untrack_camera(self) -> None:
+        while self._untrack:
+            self._untrack.pop()()
 
     @override
     async def async_shutdown(self) -> None:
         """Stop looking."""
-        if self._untrack_camera:
-            self._untrack_camera()
-            self._untrack_camera = None
+        self._untrack_camera()
         await super().async_shutdown()
 
     # --- look ----------------------------------------------------------------------------------------------------

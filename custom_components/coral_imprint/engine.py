@@ -68,9 +68,7 @@ class Engine:
         self.classifiers[subentry_id] = coordinator
         for listener in self._listeners:
             listener(coordinator)
-        self._entry.async_create_background_task(
-            self._hass, coordinator.async_refresh(), f"{settings.name}: first look"
-        )
+        coordinator.async_begin()
 
     async def _async_remove(self, subentry_id: str) -> None:
         coordinator = self.classifiers.pop(subentry_id)

@@ -5,7 +5,8 @@ import logging
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.config_entries import ConfigEntryState
-from homeassistant.core import HomeAssistant
+from homeassistant.const import EVENT_HOMEASSISTANT_STARTED
+from homeassistant.core import CoreState, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 import pytest
@@ -24,6 +25,10 @@ FAULTS = {
     "nothing": (None, "camera_no_image"),
     "error": (HomeAssistantError("camera is on strike"), "camera_no_image"),
 }
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 @pytest.mark.parametrize(("frame", "key"), FAULTS.values(), ids=FAULTS)
@@ -132,3 +137,58 @@ async def test_a_removed_camera_is_named(hass: HomeAssistant, engine: MockConfig
         await act(hass, engine, "look")
     assert caught.value.translation_key == "camera_missing"
     assert engine.state is ConfigEntryState.LOADED
+
+
+async def test_a_renamed_camera_is_still_noticed_when_it_comes_back(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+    er.async_get(hass).async_update_entity(CAMERA, new_entity_id="camera.yard")
+    await hass.async_block_till_done(wait_background_tasks=True)
+    (other,) = hass.config_entries.async_entries("fake")
+    assert await hass.config_entries.async_unload(other.entry_id)
+    with pytest.raises(HomeAssistantError):
+        await act(hass, engine, "look")
+    assert await hass.config_entries.async_setup(other.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert state(hass, OPEN) == "on"
+
+
+async def test_a_camera_that_starts_after_us_is_waited_for_in_silence(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    camera: FakeCamera,
+    caplog: pytest.LogCaptureFixture,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    (other,) = hass.config_entries.async_entries("fake")
+    assert await hass.config_entries.async_unload(other.entry_id)
+    hass.set_state(CoreState.starting)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    freezer.tick(timedelta(seconds=30))
+    async_fire_time_changed(hass)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert state(hass, OPEN) == "unavailable"
+    assert await hass.config_entries.async_setup(other.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert state(hass, OPEN) == "unknown", "looked at once, nothing taught"
+    assert errors(caplog) == []
+    assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_a_camera_that_never_starts_is_reported_after_the_start(
+    hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera, caplog: pytest.LogCaptureFixture
+) -> None:
+    (other,) = hass.config_entries.async_entries("fake")
+    assert await hass.config_entries.async_unload(other.entry_id)
+    hass.set_state(CoreState.starting)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert errors(caplog) == []
+    hass.set_state(CoreState.running)
+    hass.bus.async_fire(EVENT_HOMEASSISTANT_STARTED)
+    await hass.async_block_till_done(wait_background_tasks=True)
+    (reported,) = errors(caplog)
+    assert "is unavailable" in reported
+    assert state(hass, OPEN) == "unavailable"
+    assert await hass.config_entries.async_unload(entry.entry_id)
