@@ -164,7 +164,8 @@ class Watch:
         if answer == self.pending:
             looks = self.looks - self.changed_look
             self.delays.append(looks)
-            say(f"  gate {answer}: known after {now - self.changed_at:.1f} s, {looks} looks")
+            counted = f", {looks} looks" if self.looks else ""
+            say(f"  gate {answer}: known after {now - self.changed_at:.1f} s{counted}")
             self.pending = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -193,8 +194,8 @@ async def watch_cycle(made: Setting, watch: Watch, seconds: float, pause: float)
     reported: list[tuple[str, str]] = []
     sensor = made.entities["Class"]
     await made.client.on_states(lambda entity, state: reported.append((entity, state)) if entity == sensor else None)
-    while (simulated := made.camera.simulated or 0.0) < seconds:
-        watch.follow(simulated)
+    while (made.camera.simulated or 0.0) < seconds:
+        watch.follow(time.monotonic())
         before = watch.state
         answer = await made.look()
         watch.looks += 1
@@ -203,7 +204,7 @@ async def watch_cycle(made: Setting, watch: Watch, seconds: float, pause: float)
             say(f"  unsure: {answer['best']} at {answer['confidence']:.2f}")
         # A frame drawn while the gate moved may show either.
         watch.wrong_looks += answer["best"] not in {before, after}
-        watch.decided(await made.client.state(sensor), made.camera.simulated or simulated)
+        watch.decided(await made.client.state(sensor), time.monotonic())
         await asyncio.sleep(pause)
     if watch.looks - watch.changed_look < JUDGED_AFTER:
         watch.pending = None  # the day ended before this could be known
