@@ -111,7 +111,7 @@ async def setting(options: argparse.Namespace, answers: dict[str, Any]) -> Async
         camera = await stack.enter_async_context(running_camera(seed=options.seed))
         say("starting Home Assistant (the first start installs what it needs and takes a minute)")
         began = time.monotonic()
-        home = await stack.enter_async_context(running_home(options.config, options.port, extra=options.extra))
+        home = await stack.enter_async_context(running_home(options.config, options.port))
         say(f"Home Assistant runs after {time.monotonic() - began:.1f} s")
         client = await stack.enter_async_context(onboarded(home.url))
         extractor = BUILTIN
@@ -318,7 +318,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, default=ROOT / ".dev" / "home", help="folder, made anew")
     parser.add_argument("--json", action="store_true", help="print the result of --pictures as JSON")
     options = parser.parse_args(arguments)
-    options.extra = ""
     options.speed = options.speed or (10.0 if options.once else 4.0)
     if not options.pictures and options.shots not in {None, *TEACH}:
         parser.error(f"the driveway is taught with {' or '.join(map(str, TEACH))} examples per class")

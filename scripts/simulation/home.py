@@ -28,7 +28,6 @@ homeassistant:
   country: NL
   currency: EUR
   internal_url: "http://{host}:{port}"
-  allowlist_external_dirs: {allowed}
 frontend:
 recorder:
   commit_interval: 1
@@ -111,15 +110,14 @@ def _seed(config: Path, key: str, version: int, minor_version: int, data: object
     (config / ".storage" / key).write_text(json.dumps(store))
 
 
-def _prepare(config: Path, port: int, extra: str, allowed: list[Path]) -> None:
+def _prepare(config: Path, port: int, extra: str) -> None:
     """Make a new configuration folder with this checkout's integration in it."""
     if config.exists():
         shutil.rmtree(config)
     (config / ".storage").mkdir(parents=True)
     (config / "custom_components").mkdir()
     (config / "custom_components" / "coral_imprint").symlink_to(ROOT / "custom_components" / "coral_imprint")
-    folders = json.dumps([str(path) for path in allowed])
-    (config / "configuration.yaml").write_text(CONFIGURATION.format(host=HOST, port=port, allowed=folders) + extra)
+    (config / "configuration.yaml").write_text(CONFIGURATION.format(host=HOST, port=port) + extra)
     # The address in YAML would have to be confirmed in the UI within five minutes; stored, it holds.
     _seed(config, "http", 1, 1, {"server_host": [HOST], "server_port": port, "ip_ban_enabled": False})
     # Nothing of a demo belongs on the network.
@@ -146,16 +144,15 @@ async def running_home(
     port: int = 0,
     *,
     extra: str = "",
-    allowed: list[Path] | None = None,
     prepared: Callable[[Path], None] | None = None,
 ) -> AsyncIterator[Home]:
     """Start a new Home Assistant, wait until it is set up, stop it in the end.
 
-    ``extra`` is more YAML, ``allowed`` the folders it may read, ``prepared`` is called with the folder before the start.
+    ``extra`` is more YAML, ``prepared`` is called with the folder before the start.
     Raises HomeError.
     """
     port = free_port(port)
-    _prepare(config, port, extra, allowed or [])
+    _prepare(config, port, extra)
     if prepared:
         prepared(config)
     command = [str(Path(sys.executable).parent / "hass"), "-c", str(config), "--log-no-color"]
