@@ -36,6 +36,10 @@ MARGIN = 16
 MAX_BYTES = 150_000
 COLOURS = 256
 
+PICKER_TRIES = 6
+PICKER_WAIT = 4_000
+"""Milliseconds that a picker's list gets to show what is looked for."""
+
 CHROMIUM_OPTIONS = (
     "--no-sandbox",
     "--no-first-run",
@@ -153,7 +157,7 @@ async def browsing(home: Home, folder: Path) -> AsyncIterator[Browser]:
         page = await chromium.new_page(
             viewport={"width": WIDTH, "height": HEIGHT}, locale="en-GB", timezone_id="UTC", service_workers="block"
         )
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         browser = Browser(page, home, folder)
         try:
             await browser.prepare()
@@ -162,7 +166,7 @@ async def browsing(home: Home, folder: Path) -> AsyncIterator[Browser]:
         except chromium_api.Error:
             failed = home.config / "failed.png"
             await page.screenshot(path=failed)
-            say(f"what the page showed then: {failed}")
+            say(f"what the page showed then: {failed}\n{await page.locator('body').aria_snapshot()}")
             raise
         finally:
             await chromium.close()
@@ -183,7 +187,7 @@ async def add_engine(browser: Browser) -> None:
     await found.click()
     flow = page.locator("dialog-data-entry-flow")
     await flow.locator("ha-form").first.wait_for()
-    await browser.shoot("add-engine", flow.locator("dialog"))
+    await browser.shoot("add-engine", flow.locator("dialog").first)
     await flow.get_by_role("button", name="Submit").click()
     await finish(browser)
 
@@ -197,9 +201,22 @@ async def finish(browser: Browser) -> None:
 
 
 async def pick(browser: Browser, picker: chromium_api.Locator, text: str) -> None:
-    """Choose the entity or device that shows this text in a picker."""
-    await picker.click()
-    await browser.page.locator("ha-combo-box-item", has_text=text).first.click()
+    """Choose the entity or device that shows this text in a picker.
+
+    A picker answers a click only once all of its code was fetched, and closes when the form is drawn anew meanwhile: where
+    its list doesn't show, or shows nothing, it is asked again.
+    """
+    item = browser.page.locator("ha-combo-box-item", has_text=text).first
+    for _ in range(PICKER_TRIES - 1):
+        if not await browser.page.locator("ha-picker-combo-box").count():
+            await picker.click()
+        try:
+            await item.click(timeout=PICKER_WAIT)
+            break
+        except chromium_api.TimeoutError:
+            await browser.settle()
+    else:
+        await item.click()
     await browser.page.locator("ha-picker-combo-box").first.wait_for(state="detached")
 
 
@@ -215,7 +232,7 @@ async def add_classifier(browser: Browser) -> None:
     for number, label in enumerate(CLASSES):
         await flow.get_by_role("button", name="Add Classes").click()
         await flow.locator("ha-input-multi input").nth(number).fill(label)
-    await browser.shoot("add-classifier", flow.locator("dialog"))
+    await browser.shoot("add-classifier", flow.locator("dialog").first)
     await page.set_viewport_size({"width": WIDTH, "height": TALL})
     region, decision = (flow.locator("ha-form-expandable", has_text=name) for name in ("Region", "Decision"))
     await region.locator("#summary").click()
