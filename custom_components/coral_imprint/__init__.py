@@ -12,6 +12,7 @@ from .embedding import EmbeddingError
 from .engine import Engine, EngineConfigEntry, async_bin_classifier, async_purge_bin
 from .errors import translated
 from .imprinting import StoreFailed
+from .issues import EXTRACTOR, RUNTIME, async_settle
 from .models import ClassifierSettings, EngineSettings
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
@@ -61,15 +62,16 @@ def _register_engine_device(hass: HomeAssistant, entry: EngineConfigEntry) -> No
 
 
 async def _async_entry_updated(hass: HomeAssistant, entry: EngineConfigEntry) -> None:
-    """Follow the entry: another extractor or runtime needs a reload, classifiers come and go without one."""
-    if EngineSettings.from_data(entry.data) != entry.runtime_data.settings:
-        hass.config_entries.async_schedule_reload(entry.entry_id)
-        return
+    """Follow the entry: its extractor and runtime, and the classifiers that came, went or changed. Nothing is reloaded."""
+    engine = entry.runtime_data
     try:
-        await entry.runtime_data.async_follow_subentries()
+        await engine.async_follow_subentries()
     except StoreFailed:
         # Setting up anew says what is wrong, and goes on trying.
         hass.config_entries.async_schedule_reload(entry.entry_id)
+        return
+    if (settings := EngineSettings.from_data(entry.data)) != engine.settings:
+        engine.async_change(settings)
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: EngineConfigEntry) -> bool:
@@ -82,6 +84,7 @@ async def async_unload_entry(hass: HomeAssistant, entry: EngineConfigEntry) -> b
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: EngineConfigEntry) -> None:
-    """Move the classifiers' examples to the bin."""
+    """Move the classifiers' examples to the bin, and take back what was told of the engine."""
+    async_settle(hass, entry, EXTRACTOR, RUNTIME)
     for subentry in entry.get_subentries_of_type(SUBENTRY_CLASSIFIER):
         await async_bin_classifier(hass, ClassifierSettings.from_subentry(subentry))

@@ -11,13 +11,16 @@ from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import config_validation as cv, service
 import voluptuous as vol
 
+from .advisor import async_recommend
 from .const import ATTR_BACKGROUND, ATTR_CLASS, ATTR_COUNT, ATTR_FILE, ATTR_INTERVAL, DOMAIN
 from .coordinator import ClassifierCoordinator
+from .engine import Engine
 from .errors import translated
 
 MAX_PICTURE_BYTES = 32 * 1024 * 1024
 
 type Handler = Callable[[ServiceCall, ClassifierCoordinator], Awaitable[ServiceResponse]]
+type EngineHandler = Callable[[ServiceCall, Engine, list[ClassifierCoordinator]], Awaitable[ServiceResponse]]
 
 
 @callback
@@ -28,6 +31,18 @@ def _classifier(hass: HomeAssistant, device_id: str) -> ClassifierCoordinator:
     if (found := classifiers.get(device.config_subentry_id or "")) is None:
         raise translated(ServiceValidationError, "not_a_classifier", device=device.name or device_id)
     return found
+
+
+@callback
+def _engine(hass: HomeAssistant, device_id: str) -> tuple[Engine, list[ClassifierCoordinator]]:
+    """Return the engine of a device, and the classifiers that the device stands for: one, or all of the engine's.
+
+    Raises ServiceValidationError.
+    """
+    device, entry = service.async_get_device_and_config_entry(hass, DOMAIN, device_id)
+    engine: Engine = entry.runtime_data
+    one = engine.classifiers.get(device.config_subentry_id or "")
+    return engine, [one] if one else list(engine.classifiers.values())
 
 
 def _read_picture(path: Path) -> bytes:
@@ -98,12 +113,22 @@ async def _remove_class(call: ServiceCall, classifier: ClassifierCoordinator) ->
     return None
 
 
+async def _recommend_extractor(
+    call: ServiceCall, engine: Engine, classifiers: list[ClassifierCoordinator]
+) -> ServiceResponse:
+    recommendation = await async_recommend(call.hass, engine, classifiers)
+    return recommendation.as_response()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Action:
     """One action: what it takes, what it does, who may call it."""
 
     name: str
-    handler: Handler
+    handler: Handler | None = None
+    """For an action on a classifier."""
+    engine_handler: EngineHandler | None = None
+    """For an action on a classifier or on all of an engine's."""
     fields: dict[vol.Marker, object]
     response: SupportsResponse = SupportsResponse.NONE
     admin: bool = True
@@ -135,6 +160,12 @@ ACTIONS: Final = (
     ),
     Action(name="rename_class", handler=_rename_class, fields={**_CLASS, vol.Required(ATTR_NAME): cv.string}),
     Action(name="remove_class", handler=_remove_class, fields=_CLASS),
+    Action(
+        name="recommend_extractor",
+        engine_handler=_recommend_extractor,
+        fields={},
+        response=SupportsResponse.ONLY,
+    ),
 )
 
 
@@ -143,8 +174,12 @@ def async_register_actions(hass: HomeAssistant) -> None:
     """Register every action."""
     for action in ACTIONS:
 
-        async def handle(call: ServiceCall, handler: Handler = action.handler) -> ServiceResponse:
-            return await handler(call, _classifier(hass, call.data[ATTR_DEVICE_ID]))
+        async def handle(call: ServiceCall, action: Action = action) -> ServiceResponse:
+            device_id = call.data[ATTR_DEVICE_ID]
+            if action.engine_handler:
+                return await action.engine_handler(call, *_engine(hass, device_id))
+            assert action.handler
+            return await action.handler(call, _classifier(hass, device_id))
 
         schema = vol.Schema({vol.Required(ATTR_DEVICE_ID): cv.string, **action.fields})
         if action.admin:

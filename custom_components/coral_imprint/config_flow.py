@@ -1,28 +1,43 @@
 """Adding and changing an engine in the UI. Its classifiers have a flow of their own."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, override
 
 from homeassistant.config_entries import (
     SOURCE_RECONFIGURE,
     ConfigEntry,
+    ConfigEntryState,
     ConfigFlow,
     ConfigFlowResult,
     ConfigSubentryFlow,
 )
 from homeassistant.core import callback
+from homeassistant.exceptions import HomeAssistantError
 
+from .advisor import Recommendation, async_recommend
 from .classifier_flow import ClassifierFlow
-from .const import DOMAIN, SUBENTRY_CLASSIFIER
-from .embedding import BUILTIN, EmbeddingError, open_embedder
-from .forms import engine_schema, find_extractors
-from .models import EngineSettings, models_folder
+from .const import CONF_EXTRACTOR, CONF_RUNTIME, DOMAIN, RUNTIME_INSTALL, SUBENTRY_CLASSIFIER
+from .embedding import BUILTIN, DownloadError, EmbeddingError, open_embedder
+from .extractors import async_choices, async_provide, async_source, title
+from .forms import async_runtime_note, engine_schema
+from .models import EngineSettings, cache_folder, models_folder
+from .requirements import async_install_litert, litert_state
 
 
 class EngineFlow(ConfigFlow, domain=DOMAIN):
-    """Choose an extractor and a runtime, and try them before the engine is made."""
+    """Choose an extractor and a runtime; both are fetched and tried before the engine is made or changed."""
 
     VERSION = 1
+
+    def __init__(self) -> None:
+        """Begin with nothing chosen."""
+        self._answers: dict[str, Any] | None = None
+        self._install = False
+        self._settings: EngineSettings
+        self._task: asyncio.Task[None] | None = None
+        self._failure: EmbeddingError | None = None
+        self._comparison: asyncio.Task[Recommendation] | None = None
 
     @classmethod
     @callback
@@ -31,35 +46,68 @@ class EngineFlow(ConfigFlow, domain=DOMAIN):
         """Name the kinds of subentries."""
         return {SUBENTRY_CLASSIFIER: ClassifierFlow}
 
+    @callback
+    @override
+    def async_remove(self) -> None:
+        """Stop what goes on in the background when the dialog is closed. What was downloaded so far is kept."""
+        for task in (self._task, self._comparison):
+            if task and not task.done():
+                task.cancel()
+
+    # --- choosing ------------------------------------------------------------------------------------------------
+
     async def async_step_user(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Add an engine."""
-        return await self._async_step("user", user_input)
+        return await self._async_choose(user_input)
 
     async def async_step_reconfigure(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
-        """Give an engine another extractor or runtime."""
-        return await self._async_step("reconfigure", user_input)
+        """Change an engine: by choosing, or by comparing the extractors first."""
+        return self.async_show_menu(step_id="reconfigure", menu_options=["choose", "recommend"])
 
-    async def _async_step(self, step_id: str, user_input: dict[str, Any] | None) -> ConfigFlowResult:
-        errors: dict[str, str] = {}
-        placeholders = {"models_folder": str(models_folder(self.hass))}
-        if user_input is not None:
-            settings = EngineSettings.from_data(user_input)
-            await self.async_set_unique_id(settings.unique_id)
-            self._abort_if_taken()
-            try:
-                await self._async_try(settings)
-            except EmbeddingError as err:
-                errors["base"] = err.key
-                placeholders |= err.details
-            else:
-                return self._finish(settings, user_input)
-        suggested: Mapping[str, Any] | None = user_input
+    async def async_step_choose(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Give an engine another extractor or runtime."""
+        return await self._async_choose(user_input)
+
+    @property
+    def _step_id(self) -> str:
+        return "choose" if self.source == SOURCE_RECONFIGURE else "user"
+
+    async def _async_choose(self, user_input: dict[str, Any] | None) -> ConfigFlowResult:
+        if user_input is None:
+            return await self._async_form()
+        self._answers = dict(user_input)
+        self._failure = None
+        self._install = user_input[CONF_RUNTIME] == RUNTIME_INSTALL
+        if self._install:
+            user_input[CONF_RUNTIME] = "litert"
+        self._settings = EngineSettings.from_data(user_input)
+        await self.async_set_unique_id(self._settings.unique_id)
+        self._abort_if_taken()
+        if self._install or await async_source(self.hass, self._settings.extractor) is None:
+            return await self.async_step_retry()
+        try:
+            await self._async_prepare()
+        except EmbeddingError as err:
+            self._failure = err
+            return await self._async_form()
+        return await self.async_step_finish()
+
+    async def _async_form(self, step_id: str | None = None, **placeholders: str) -> ConfigFlowResult:
+        """Ask for extractor and runtime, with what went wrong, if anything did."""
+        suggested: Mapping[str, Any] | None = self._answers
         if suggested is None and self.source == SOURCE_RECONFIGURE:
             suggested = self._get_reconfigure_entry().data
-        extractors = await self.hass.async_add_executor_job(find_extractors, self.hass)
+        placeholders |= {"models_folder": str(models_folder(self.hass))}
+        litert = await self.hass.async_add_executor_job(litert_state)
+        placeholders["runtime_note"] = await async_runtime_note(self.hass, litert)
+        errors: dict[str, str] = {}
+        if self._failure:
+            errors["base"] = self._failure.key
+            placeholders |= self._failure.details
+        schema = engine_schema(await async_choices(self.hass), litert)
         return self.async_show_form(
-            step_id=step_id,
-            data_schema=self.add_suggested_values_to_schema(engine_schema(extractors), suggested or {}),
+            step_id=step_id or self._step_id,
+            data_schema=self.add_suggested_values_to_schema(schema, suggested or {}),
             errors=errors,
             description_placeholders=placeholders,
         )
@@ -70,18 +118,114 @@ class EngineFlow(ConfigFlow, domain=DOMAIN):
             return
         self._abort_if_unique_id_configured()
 
-    async def _async_try(self, settings: EngineSettings) -> None:
-        """Open the engine and embed a picture with it. Raises EmbeddingError."""
-        async with open_embedder(settings.source(self.hass), settings.runtime) as embedder:
-            await embedder.check()
+    # --- preparing -----------------------------------------------------------------------------------------------
 
-    def _finish(self, settings: EngineSettings, data: dict[str, Any]) -> ConfigFlowResult:
-        title = "Built-in" if settings.extractor == BUILTIN else settings.extractor.removesuffix(".tflite")
-        if settings.extractor != BUILTIN and settings.runtime != "auto":
-            title = f"{title} ({settings.runtime})"
-        if self.source == SOURCE_RECONFIGURE:
-            # The update listener reloads: a flow that reloads too would do it twice.
-            return self.async_update_and_abort(
-                self._get_reconfigure_entry(), unique_id=settings.unique_id, title=title, data=data
+    async def _async_prepare(self) -> None:
+        """Fetch, install, open and test what was chosen. Raises EmbeddingError."""
+        if self._install:
+            await async_install_litert(self.hass)
+        source = await async_provide(self.hass, self._settings.extractor, self._progressed)
+        settings = self._settings
+        async with open_embedder(
+            source, settings.runtime, settings.threads, strict=True, proofs=cache_folder(self.hass)
+        ):
+            pass
+
+    @callback
+    def _progressed(self, received: int, total: int | None) -> None:
+        if total:
+            self.async_update_progress(min(1.0, received / total))
+
+    async def async_step_retry(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Prepare, for the first time or once more."""
+        self._task = None
+        return await self.async_step_prepare()
+
+    async def async_step_prepare(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Show how the preparation goes on."""
+        if self._task is None:
+            self._task = self.hass.async_create_task(self._async_prepare())
+        if not self._task.done():
+            return self.async_show_progress(
+                step_id="prepare",
+                progress_action="install" if self._install else "download",
+                description_placeholders={"extractor": title(self._settings.extractor)},
+                progress_task=self._task,
             )
-        return self.async_create_entry(title=title, data=data)
+        task, self._task = self._task, None
+        try:
+            task.result()
+        except DownloadError as err:
+            self._failure = err
+            return self.async_show_progress_done(next_step_id="download_failed")
+        except EmbeddingError as err:
+            self._failure = err
+            return self.async_show_progress_done(next_step_id="rejected")
+        return self.async_show_progress_done(next_step_id="finish")
+
+    async def async_step_rejected(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask again after what was chosen turned out not to work."""
+        return await self._async_form()
+
+    async def async_step_download_failed(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Offer what can be done without a network."""
+        details = self._failure.details if self._failure else {}
+        return self.async_show_menu(
+            step_id="download_failed",
+            menu_options=["retry", "finish", "another"],
+            description_placeholders={"extractor": title(self._settings.extractor), **details},
+        )
+
+    async def async_step_another(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Choose again."""
+        self._failure = None
+        return await self._async_form()
+
+    async def async_step_finish(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Make or change the engine. What could not be fetched is fetched by the engine, the built-in extractor serves meanwhile."""
+        data = {**(self._answers or {}), CONF_RUNTIME: self._settings.runtime}
+        name = title(self._settings.extractor)
+        if self._settings.extractor != BUILTIN and self._settings.runtime != "auto":
+            name = f"{name} ({self._settings.runtime})"
+        if self.source == SOURCE_RECONFIGURE:
+            # The update listener follows: nothing is reloaded.
+            return self.async_update_and_abort(
+                self._get_reconfigure_entry(), unique_id=self._settings.unique_id, title=name, data=data
+            )
+        return self.async_create_entry(title=name, data=data)
+
+    # --- comparing -----------------------------------------------------------------------------------------------
+
+    async def async_step_recommend(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Compare the extractors at hand on the engine's own examples."""
+        entry = self._get_reconfigure_entry()
+        if entry.state is not ConfigEntryState.LOADED:
+            return self.async_abort(reason="engine_not_loaded")
+        if self._comparison is None:
+            engine = entry.runtime_data
+            self._comparison = self.hass.async_create_task(
+                async_recommend(self.hass, engine, list(engine.classifiers.values()), self.async_update_progress)
+            )
+        if not self._comparison.done():
+            return self.async_show_progress(
+                step_id="recommend", progress_action="compare", progress_task=self._comparison
+            )
+        return self.async_show_progress_done(next_step_id="recommended")
+
+    async def async_step_recommended(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Show how the extractors compare, and propose one."""
+        if user_input is not None:
+            return await self._async_choose(user_input)
+        comparison, self._comparison = self._comparison, None
+        if comparison is None:
+            return await self._async_form()
+        try:
+            recommendation = comparison.result()
+        except HomeAssistantError as err:
+            return self.async_abort(
+                reason=err.translation_key or "comparison_failed",
+                description_placeholders=err.translation_placeholders or {},
+            )
+        entry = self._get_reconfigure_entry()
+        self._answers = {**entry.data, CONF_EXTRACTOR: recommendation.extractor}
+        return await self._async_form(step_id="recommended", comparison=recommendation.as_markdown())

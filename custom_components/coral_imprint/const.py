@@ -19,6 +19,9 @@ SUBENTRY_CLASSIFIER: Final = "classifier"
 # Engine (config entry data)
 CONF_EXTRACTOR: Final = "extractor"
 CONF_RUNTIME: Final = "runtime"
+CONF_THREADS: Final = "threads"
+RUNTIME_INSTALL: Final = "install"
+"""What the form offers in place of LiteRT where it could be installed. Never stored."""
 
 MODELS_FOLDER: Final = "models"
 """Folder under <config>/coral_imprint where a user may put extractors of their own."""
@@ -53,6 +56,9 @@ class NumberOption:
     step: float = 1
     unit: str | None = None
 
+
+THREADS: Final = NumberOption(key=CONF_THREADS, default=1, low=1, high=16)
+"""Threads that a frame may use. More than one helps large extractors on an idle machine, and hurts on a busy one."""
 
 REGION_EDGES: Final = (
     NumberOption(key="left", default=0, low=0, high=100, step=0.1, unit="%"),

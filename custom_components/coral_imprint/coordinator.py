@@ -25,10 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 import voluptuous as vol
 
-from .embedding import Embedder, EmbeddingError, Region
+from .embedders import Embedders
+from .embedding import EmbeddingError
 from .errors import core_errors_translated, translated
 from .imprinting import Decision, ExampleStore, ImprintingError, LearnedClass, Scores, Verdict
 from .learner import Learner
+from .lens import Lens
 from .models import ClassifierSettings
 
 _LOGGER = logging.getLogger(__name__)
@@ -83,7 +85,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         entry: ConfigEntry,
         subentry_id: str,
         settings: ClassifierSettings,
-        embedder: Embedder,
+        embedders: Embedders,
     ) -> None:
         """Prepare; async_start begins."""
         super().__init__(
@@ -95,12 +97,13 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         )
         self.subentry_id = subentry_id
         self.settings = settings
-        self.learner = Learner(hass, embedder, settings)
-        self._embedder = embedder
+        self.learner = Learner(hass, settings, self.async_update_listeners)
+        self._embedders = embedders
+        self._moving: asyncio.Task[None] | None = None
         self._decision = Decision(settings.rules)
         self._looking = asyncio.Lock()
         self._class_listeners: list[CALLBACK_TYPE] = []
-        self._last_embedded: tuple[bytes, Region, NDArray[np.float32]] | None = None
+        self._last_embedded: tuple[bytes, Lens, NDArray[np.float32]] | None = None
         self._last_frame = b""
         self._last_frame_changed = 0.0
         self._failing_since: float | None = None
@@ -117,22 +120,37 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """Read what was learned. Raises StoreFailed."""
         await self.learner.async_load()
         self._track_camera()
-        if self.learner.ready():
-            await self.learner.async_imprint()
-        else:
-            self._imprint_in_background(self.settings.region)
+        wanted = self._wanted_lens()
+        lens = wanted
+        if not await self.learner.async_is_ready(wanted):
+            # Another extractor or region was chosen and its embeddings aren't complete: the former ones answer meanwhile.
+            lens = await self._embedders.async_former_lens(self.learner.in_use) or wanted
+        await self.learner.async_open(lens)
+        self.async_follow_lens()
 
-    def _imprint_in_background(self, region: Region) -> None:
-        self.config_entry.async_create_background_task(
-            self.hass, self._async_imprint_and_look(region), f"{self.name}: embed the examples"
+    def _wanted_lens(self) -> Lens:
+        return Lens(self._embedders.extractor, self._embedders.current, self.settings.region)
+
+    @callback
+    def async_follow_lens(self) -> None:
+        """Embed the examples for the engine's embedder and the chosen region in the background, then look through them."""
+        if self._moving:
+            self._moving.cancel()
+        self._moving = self.config_entry.async_create_background_task(
+            self.hass, self._async_move(self._wanted_lens()), f"{self.name}: embed the examples"
         )
 
-    async def _async_imprint_and_look(self, region: Region) -> None:
+    async def _async_move(self, lens: Lens) -> None:
+        before, had_head = self.learner.lens, self.learner.head is not None
         try:
-            await self.learner.async_imprint(region)
+            await self.learner.async_move(lens)
         except (EmbeddingError, ImprintingError) as err:
             _LOGGER.error("%s: the examples could not be embedded: %s", self.name, err)
-        await self.async_refresh()
+            return
+        if before != lens:
+            await self._embedders.async_close_unused()
+        if before != lens or (self.learner.head and not had_head):
+            await self.async_refresh()
 
     @callback
     def async_apply(self, settings: ClassifierSettings) -> None:
@@ -144,8 +162,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self._track_camera()
         self.async_begin()
         if moved:
-            # The old region and its head answer until the new ones are ready.
-            self._imprint_in_background(settings.region)
+            self.async_follow_lens()
 
     @callback
     def async_begin(self) -> None:
@@ -202,6 +219,8 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     async def async_shutdown(self) -> None:
         """Stop looking."""
         self._untrack_camera()
+        if self._moving:
+            self._moving.cancel()
         await super().async_shutdown()
 
     # --- look ----------------------------------------------------------------------------------------------------
@@ -249,7 +268,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """
         async with self._looking:
             head = self.learner.head
-            vector = await self._async_vector(frame, self.learner.region)
+            vector = await self._async_vector(frame, self.learner.lens)
             scores = head.score(vector) if head else None
             verdict = self._decide(scores, taught)
             return Reading(frame, dt_util.utcnow(), scores, verdict)
@@ -262,13 +281,13 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             return self._decision.tell(taught, monotonic())
         return self._decision.update(scores, monotonic())
 
-    async def _async_vector(self, frame: bytes, region: Region) -> NDArray[np.float32]:
+    async def _async_vector(self, frame: bytes, lens: Lens) -> NDArray[np.float32]:
         """Return the frame's embedding; the very same bytes are not embedded twice."""
         last = self._last_embedded
-        if last and last[0] == frame and last[1] == region:
+        if last and last[0] == frame and last[1] == lens:
             return last[2]
-        vector = await self._embedder.embed(frame, region)
-        self._last_embedded = (frame, region, vector)
+        vector = await lens.embed(frame)
+        self._last_embedded = (frame, lens, vector)
         return vector
 
     async def async_look(self) -> Reading:

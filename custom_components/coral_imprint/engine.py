@@ -1,25 +1,32 @@
-"""A config entry at work: one embedder, and the classifiers that share it."""
+"""A config entry at work: one extractor on one runtime, and the classifiers that share it."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
 import logging
+from pathlib import Path
+from typing import Final
 
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 from homeassistant.util import dt as dt_util
 
-from .const import DOMAIN, SUBENTRY_CLASSIFIER
+from .const import DOMAIN, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from .coordinator import ClassifierCoordinator
-from .embedding import Embedder, open_embedder
+from .embedders import Embedders
+from .embedding import BUILTIN, Embedder, EmbeddingError, SelfTestFailed
+from .extractors import async_provide, async_source
 from .imprinting import StoreFailed, bin_whole, purge
+from .issues import EXTRACTOR, RUNTIME, async_report_extractor, async_report_runtime, async_settle
 from .models import ClassifierSettings, EngineSettings, bin_folder, data_folder
 
 _LOGGER = logging.getLogger(__name__)
 
 type EngineConfigEntry = ConfigEntry[Engine]
 type ClassifierListener = Callable[[ClassifierCoordinator], None]
+
+RETRY_AFTER: Final = (60, 300, 900, 3600)
+"""Seconds to wait before an extractor that can't be used is tried again; the last one from then on."""
 
 
 class Engine:
@@ -29,26 +36,116 @@ class Engine:
         """Prepare; async_open begins."""
         self._hass = hass
         self._entry = entry
-        self._stack = AsyncExitStack()
-        self._following = asyncio.Lock()
-        self._listeners: list[ClassifierListener] = []
+        self._classifier_listeners: list[ClassifierListener] = []
+        self._listeners: list[CALLBACK_TYPE] = []
+        self._trying: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
         self.settings = EngineSettings.from_data(entry.data)
         self.classifiers: dict[str, ClassifierCoordinator] = {}
-        self.embedder: Embedder
+        self.embedders = Embedders(hass, self._used_embedders)
+
+    @property
+    def embedder(self) -> Embedder:
+        """What new and moving classifiers use."""
+        return self.embedders.current
+
+    def _used_embedders(self) -> Iterator[Embedder]:
+        return (coordinator.learner.lens.embedder for coordinator in self.classifiers.values())
+
+    # --- the extractor -------------------------------------------------------------------------------------------
 
     async def async_open(self) -> None:
-        """Open the extractor. Raises EmbeddingError."""
-        self.embedder = await self._stack.enter_async_context(
-            open_embedder(self.settings.source(self._hass), self.settings.runtime)
+        """Use the chosen extractor; where it can't be used yet the built-in one serves, and it is tried again.
+
+        Raises EmbeddingError where not even that works.
+        """
+        try:
+            source = await async_source(self._hass, self.settings.extractor)
+            if source is not None:
+                await self._async_use(source)
+        except EmbeddingError as err:
+            await self._async_use_builtin()
+            self._report(err)
+        else:
+            if source is None:
+                await self._async_use_builtin()
+        if self.embedders.extractor != self.settings.extractor:
+            self._keep_trying(at_once=source is None)  # a fetch takes its time; what failed just now can wait
+
+    async def _async_use_builtin(self) -> None:
+        await self.embedders.async_use(BUILTIN, BUILTIN, self.settings)
+
+    @callback
+    def _report(self, err: EmbeddingError) -> None:
+        async_report_extractor(self._hass, self._entry, self.settings.extractor, self.embedders.extractor, err)
+
+    @callback
+    def async_change(self, settings: EngineSettings) -> None:
+        """Follow changed settings: classifiers embed their examples anew in the background and answer meanwhile."""
+        self.settings = settings
+        self._keep_trying(at_once=True)
+
+    async def async_try(self) -> EmbeddingError | None:
+        """Fetch, open and test the chosen extractor, and let the classifiers follow; return what went wrong."""
+        async with self._changing:
+            try:
+                await self._async_use(await async_provide(self._hass, self.settings.extractor))
+            except EmbeddingError as err:
+                self._report(err)
+                return err
+        for coordinator in self.classifiers.values():
+            coordinator.async_follow_lens()
+        if not self.classifiers:
+            await self.embedders.async_close_unused()
+        return None
+
+    async def _async_use(self, source: str | Path) -> None:
+        await self.embedders.async_use(self.settings.extractor, source, self.settings)
+        async_settle(self._hass, self._entry, EXTRACTOR, RUNTIME)
+        for rejected in self.embedder.choice.rejected:
+            # What LiteRT can't do is no trouble as long as nobody asked for it; a wrong answer always is.
+            if rejected.family == self.settings.runtime or isinstance(rejected.error, SelfTestFailed):
+                async_report_runtime(self._hass, self._entry, rejected, self.embedder.runtime)
+        registry = dr.async_get(self._hass)
+        if device := registry.async_get_device_by_identifier((DOMAIN, self._entry.entry_id), self._entry.entry_id):
+            registry.async_update_device(device.id, name=self._entry.title, model=MODEL_ENGINE[self.embedder.runtime])
+        for listener in list(self._listeners):
+            listener()
+
+    @callback
+    def _keep_trying(self, *, at_once: bool) -> None:
+        if self._trying:
+            self._trying.cancel()
+        self._trying = self._entry.async_create_background_task(
+            self._hass, self._async_keep_trying(at_once), f"{self._entry.title}: prepare the extractor"
         )
+
+    async def _async_keep_trying(self, at_once: bool) -> None:
+        if at_once and await self.async_try() is None:
+            return
+        waits = iter(RETRY_AFTER)
+        while True:
+            await asyncio.sleep(next(waits, RETRY_AFTER[-1]))
+            if await self.async_try() is None:
+                return
 
     async def async_close(self, _event: Event | None = None) -> None:
         """Close the extractor; looks under way get no embedding any more."""
-        await self._stack.aclose()
+        if self._trying:
+            self._trying.cancel()
+        await self.embedders.async_close()
+
+    @callback
+    def async_on_change(self, listener: CALLBACK_TYPE) -> CALLBACK_TYPE:
+        """Call a listener whenever another embedder is used."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    # --- the classifiers -----------------------------------------------------------------------------------------
 
     async def async_follow_subentries(self) -> None:
         """Start, stop or change only the classifiers whose subentries came, went or changed. Raises StoreFailed."""
-        async with self._following:
+        async with self.embedders.lock:
             wanted = {
                 subentry.subentry_id: ClassifierSettings.from_subentry(subentry)
                 for subentry in self._entry.get_subentries_of_type(SUBENTRY_CLASSIFIER)
@@ -63,10 +160,10 @@ class Engine:
                     self._rename_device(subentry_id, settings.name)
 
     async def _async_add(self, subentry_id: str, settings: ClassifierSettings) -> None:
-        coordinator = ClassifierCoordinator(self._hass, self._entry, subentry_id, settings, self.embedder)
+        coordinator = ClassifierCoordinator(self._hass, self._entry, subentry_id, settings, self.embedders)
         await coordinator.async_start()
         self.classifiers[subentry_id] = coordinator
-        for listener in self._listeners:
+        for listener in self._classifier_listeners:
             listener(coordinator)
         coordinator.async_begin()
 
@@ -83,7 +180,7 @@ class Engine:
     @callback
     def async_on_classifier(self, listener: ClassifierListener) -> None:
         """Call a listener with each classifier, those at work and those to come."""
-        self._listeners.append(listener)
+        self._classifier_listeners.append(listener)
         for coordinator in self.classifiers.values():
             listener(coordinator)
 

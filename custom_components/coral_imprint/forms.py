@@ -1,8 +1,7 @@
 """What the flows' forms ask, and what their answers mean."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from homeassistant.const import CONF_NAME, Platform
 from homeassistant.core import HomeAssistant
@@ -13,12 +12,14 @@ from homeassistant.helpers.selector import (
     NumberSelector,
     NumberSelectorConfig,
     NumberSelectorMode,
+    SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
     SelectSelectorMode,
     TextSelector,
     TextSelectorConfig,
 )
+from homeassistant.helpers.translation import async_get_translations
 import voluptuous as vol
 
 from .const import (
@@ -28,14 +29,17 @@ from .const import (
     CONF_EXTRACTOR,
     CONF_RUNTIME,
     DECISION_OPTIONS,
+    DOMAIN,
     INTERVAL,
     REGION_EDGES,
+    RUNTIME_INSTALL,
     SECTION_DECISION,
     SECTION_REGION,
+    THREADS,
     NumberOption,
 )
-from .embedding import BUILTIN, litert_available
-from .models import models_folder
+from .embedding import DEFAULT
+from .extractors import Choice
 
 
 def _number(option: NumberOption) -> NumberSelector:
@@ -55,21 +59,34 @@ def _choice(options: list[str], translation_key: str) -> SelectSelector:
     )
 
 
-def find_extractors(hass: HomeAssistant) -> list[str]:
-    """Return the extractors at hand: the built-in one, and the files in the models folder. Blocking."""
-    folder: Path = models_folder(hass)
-    return [BUILTIN, *sorted(path.name for path in folder.glob("*.tflite") if path.is_file())]
+_LITERT_OPTION: Final = {"installed": ["litert"], "installable": [RUNTIME_INSTALL], "no_wheel": []}
 
 
-def engine_schema(extractors: list[str]) -> vol.Schema:
-    """Return the engine's form."""
-    runtimes = ["auto", "portable", *(["litert"] if litert_available() else [])]
+def engine_schema(extractors: Iterable[Choice], litert: str) -> vol.Schema:
+    """Return the engine's form. ``litert`` is how things stand with LiteRT here."""
+    offered = SelectSelector(
+        SelectSelectorConfig(
+            # Names of networks and files are the same in every language; the built-in extractor's is translated.
+            options=[SelectOptionDict(value=choice.key, label=choice.label) for choice in extractors],
+            translation_key=CONF_EXTRACTOR,
+            mode=SelectSelectorMode.DROPDOWN,
+        )
+    )
     return vol.Schema(
         {
-            vol.Required(CONF_EXTRACTOR, default=BUILTIN): _choice(extractors, CONF_EXTRACTOR),
-            vol.Required(CONF_RUNTIME, default="auto"): _choice(runtimes, CONF_RUNTIME),
+            vol.Required(CONF_EXTRACTOR, default=DEFAULT): offered,
+            vol.Required(CONF_RUNTIME, default="auto"): _choice(
+                ["auto", "portable", *_LITERT_OPTION[litert]], CONF_RUNTIME
+            ),
+            **_numbers([THREADS]),
         }
     )
+
+
+async def async_runtime_note(hass: HomeAssistant, litert: str) -> str:
+    """Return a sentence that says how things stand with LiteRT here, in the user's language."""
+    texts = await async_get_translations(hass, hass.config.language, "selector", [DOMAIN])
+    return texts.get(f"component.{DOMAIN}.selector.litert.options.{litert}", litert)
 
 
 def classifier_schema(*, new: bool) -> vol.Schema:

@@ -1,24 +1,41 @@
 """What one classifier has learned: its examples on disk, their embeddings, the head imprinted from them.
 
-Teaching changes it one step at a time (a lock); looking only reads the head, which is replaced whole.
+Teaching changes it one step at a time (a lock); looking only reads the lens and the head, which are replaced together.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 import logging
+import threading
+from typing import Final
 
-from homeassistant.core import HomeAssistant
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant
 from homeassistant.util import dt as dt_util
 import numpy as np
 from numpy.typing import NDArray
 
-from .embedding import Embedder, NotAPicture, Region, check_picture, to_jpeg
-from .imprinting import EmbeddingCache, Example, ExampleStore, Head, LearnedClass, Report, StoreFailed, fit
+from .embedding import NotAPicture, check_picture, to_jpeg
+from .imprinting import (
+    EmbeddingCache,
+    EmbeddingShelf,
+    Example,
+    ExampleStore,
+    Head,
+    InUse,
+    LearnedClass,
+    Report,
+    StoreFailed,
+    fit,
+)
+from .lens import Lens
 from .models import ClassifierSettings, data_folder
 
 _LOGGER = logging.getLogger(__name__)
 
-_CACHE_FOLDER = ".embeddings"
+_CACHE_FOLDER: Final = ".embeddings"
+_BATCH: Final = 8
+"""Examples that are read, and whose embeddings are kept, together."""
 
 
 def _whole_jpeg(picture: bytes) -> bytes:
@@ -27,31 +44,52 @@ def _whole_jpeg(picture: bytes) -> bytes:
     return to_jpeg(picture)
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the examples are embedded for the lens that is to be used next."""
+
+    done: int
+    total: int
+
+
 class Learner:
     """The learning half of a classifier."""
 
-    def __init__(self, hass: HomeAssistant, embedder: Embedder, settings: ClassifierSettings) -> None:
-        """Prepare; nothing is read before async_load."""
+    def __init__(self, hass: HomeAssistant, settings: ClassifierSettings, on_progress: CALLBACK_TYPE) -> None:
+        """Prepare; async_load reads, async_open makes it usable. ``on_progress`` hears when progress changed."""
         self._hass = hass
-        self._embedder = embedder
         self._settings = settings
-        root = data_folder(hass) / settings.folder
-        self._root = root
-        self._store = ExampleStore(root, _whole_jpeg, NotAPicture, dt_util.utcnow)
+        self._on_progress = on_progress
+        self._root = data_folder(hass) / settings.folder
+        self._store = ExampleStore(self._root, _whole_jpeg, NotAPicture, dt_util.utcnow)
+        self._shelf: EmbeddingShelf
         self._cache: EmbeddingCache
-        self.region = settings.region
-        """The region that the head was imprinted from: looks use it until a new region's head is ready."""
+        self._caches: dict[str, EmbeddingCache] = {}
+        """Caches that were opened, by fingerprint: two of the same file would spoil it."""
+        self._disk = threading.Lock()
+        """Held in the executor while caches are used: a job goes on after the task that asked for it was cancelled."""
+        self.lens: Lens
+        """What looks go through. Replaced together with the head."""
         self.head: Head | None = None
+        self.progress: Progress | None = None
+        """None while no other lens is being prepared."""
         self._teaching = asyncio.Lock()
-
-    def _open_cache(self, region: Region) -> EmbeddingCache:
-        """Read the embeddings kept for a region. Blocking."""
-        return EmbeddingCache(self._root / _CACHE_FOLDER, self._embedder.fingerprint(region), self._embedder.length)
 
     @property
     def classes(self) -> Mapping[str, LearnedClass]:
         """Classes by id, oldest first."""
         return self._store.classes
+
+    @property
+    def in_use(self) -> InUse | None:
+        """What the head was last imprinted from, also by an earlier run; None where nothing ever was."""
+        return self._shelf.in_use
+
+    @property
+    def percent_embedded(self) -> int:
+        """How many of the examples are embedded for the lens that is to be used, in percent."""
+        progress = self.progress
+        return 100 if progress is None else 100 * progress.done // max(1, progress.total)
 
     def class_named(self, name: str) -> LearnedClass:
         """Return the class of this label or id. Raises UnknownClass."""
@@ -63,6 +101,8 @@ class Learner:
         for example in self._store.examples():
             counts[example.class_id] += 1
         return counts
+
+    # --- begin ---------------------------------------------------------------------------------------------------
 
     async def async_load(self) -> None:
         """Read the classes and the list of examples; make the first classes of a new classifier.
@@ -80,7 +120,7 @@ class Learner:
                 self._store.add_class(label)
             if self._settings.background:
                 self._store.add_class(self._settings.background, background=True)
-        self._cache = self._open_cache(self.region)
+        self._shelf = EmbeddingShelf(self._root / _CACHE_FOLDER, dt_util.utcnow)
 
     def _report(self, report: Report) -> None:
         _LOGGER.debug("%s: examples read: %s", self._settings.name, report)
@@ -89,9 +129,22 @@ class Learner:
         if report.failed:
             _LOGGER.warning("%s: %s repairs failed and will be tried again", self._settings.name, report.failed)
 
-    def ready(self) -> bool:
-        """Return whether every example's embedding is at hand, so that imprinting takes milliseconds."""
-        return all(self._cache.get(example.key) is not None for example in self._store.examples())
+    async def async_is_ready(self, lens: Lens) -> bool:
+        """Return whether the embedding of every example through a lens is at hand. Raises StoreFailed."""
+        return not self._missing(await self._hass.async_add_executor_job(self._open_cache, lens))
+
+    async def async_open(self, lens: Lens) -> None:
+        """Use a lens; imprint from the embeddings at hand where it is the one last used, or where none is missing.
+
+        Raises StoreFailed.
+        """
+        cache = await self._hass.async_add_executor_job(self._open_cache, lens)
+        self.lens, self._cache = lens, cache
+        last_used = self.in_use is not None and self.in_use.fingerprint == lens.fingerprint
+        if last_used or not self._missing(cache):
+            self.head = await self._hass.async_add_executor_job(self._fit, lens, cache)
+
+    # --- teach ---------------------------------------------------------------------------------------------------
 
     async def async_add_example(self, class_id: str, picture: bytes) -> Example:
         """File a picture under a class: durable on return, embedded, not yet imprinted.
@@ -100,53 +153,135 @@ class Learner:
         """
         async with self._teaching:
             example = await self._hass.async_add_executor_job(self._store.add_example, class_id, picture)
-            await self._async_embed(example, self.region, self._cache)
+            await self._async_embed([example], self.lens, self._cache)
             return example
 
-    async def async_imprint(self, region: Region | None = None, rescan: bool = False) -> None:
+    async def async_imprint(self, rescan: bool = False) -> None:
         """Embed what has no embedding yet and imprint every class anew.
 
-        With ``region``, for that region, which replaces the present one when its head is ready. With ``rescan``,
-        pictures that appeared in or vanished from the folders are noticed first. Raises StoreFailed.
+        With ``rescan``, pictures that appeared in or vanished from the folders are noticed first. Raises StoreFailed.
         """
         async with self._teaching:
             if rescan:
                 self._report(await self._hass.async_add_executor_job(self._store.load))
-            region = region or self.region
-            cache = self._cache
-            if region != self.region:
-                cache = await self._hass.async_add_executor_job(self._open_cache, region)
-            for example in self._store.examples():
-                if cache.get(example.key) is None:
-                    await self._async_embed(example, region, cache)
-            head = await self._hass.async_add_executor_job(self._fit, cache)
-            # Region, embeddings and head belong together: replaced in one go, between two looks.
-            self.region, self._cache, self.head = region, cache, head
+            for batch in _batches(self._missing(self._cache)):
+                await self._async_embed(batch, self.lens, self._cache)
+            self.head = await self._hass.async_add_executor_job(self._fit, self.lens, self._cache)
 
-    async def _async_embed(self, example: Example, region: Region, cache: EmbeddingCache) -> None:
-        """Embed one example into the cache; a picture that went bad on disk is set aside."""
+    async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT]) -> ResultT:
+        """Change the store (classes, labels) and imprint what is left. Raises what the store raises."""
+        async with self._teaching:
+            result = await self._hass.async_add_executor_job(change, self._store)
+        await self.async_imprint()
+        return result
+
+    # --- another lens --------------------------------------------------------------------------------------------
+
+    async def async_move(self, lens: Lens) -> None:
+        """Embed every example through another lens, then use that; the present one answers until then.
+
+        May be cancelled at any time: what was embedded is kept, and the next move goes on from there. Raises
+        EmbeddingError, StoreFailed.
+        """
         try:
-            picture = await self._hass.async_add_executor_job(self._store.read, example)
-            vector = await self._embedder.embed(picture, region)
-        except NotAPicture as err:
-            _LOGGER.warning("%s: an example was set aside: %s", self._settings.name, err)
-            await self._hass.async_add_executor_job(self._store.set_aside, example.id)
-        else:
-            await self._hass.async_add_executor_job(self._keep, cache, example.key, vector)
+            cache = await self._hass.async_add_executor_job(self._open_cache, lens)
+            await self._async_fill(lens, cache)
+            async with self._teaching:
+                # What was taught meanwhile.
+                for batch in _batches(self._missing(cache)):
+                    await self._async_embed(batch, lens, cache)
+                head = await self._hass.async_add_executor_job(self._fit, lens, cache)
+                # Lens, embeddings and head belong together: replaced in one go, between two looks.
+                self.lens, self._cache, self.head = lens, cache, head
+                self._caches = {lens.fingerprint: cache}
+        finally:
+            self._set_progress(None)
 
-    def _keep(self, cache: EmbeddingCache, key: bytes, vector: NDArray[np.float32]) -> None:
-        """Cache an embedding. On a disk that refuses it stays in memory, and is computed again after a restart."""
-        try:
-            cache.put(key, vector)
-        except StoreFailed as err:
-            _LOGGER.warning("%s: an embedding could not be kept: %s", self._settings.name, err)
+    async def _async_fill(self, lens: Lens, cache: EmbeddingCache) -> None:
+        """Embed the examples of this moment, telling how far it is; teaching goes on meanwhile."""
+        total = len(self._store.examples())
+        missing = self._missing(cache)
+        for number, batch in enumerate(_batches(missing)):
+            self._set_progress(Progress(total - len(missing) + number * _BATCH, total))
+            try:
+                await self._async_embed(batch, lens, cache)
+            except StoreFailed as err:
+                # Removed under our eyes, perhaps; if not, imprinting in the end says what is wrong.
+                _LOGGER.debug("%s: examples not embedded yet: %s", self._settings.name, err)
 
-    def _fit(self, cache: EmbeddingCache) -> Head | None:
+    def _set_progress(self, progress: Progress | None) -> None:
+        if progress != self.progress:
+            self.progress = progress
+            self._on_progress()
+
+    async def async_embeddings(
+        self, lens: Lens, on_example: Callable[[], None] | None = None
+    ) -> list[tuple[Example, NDArray[np.float32]]]:
+        """Return every example with its embedding through a lens, oldest first; what had none is embedded and kept.
+
+        Looks go on through the present lens. Raises EmbeddingError, StoreFailed.
+        """
+        cache = await self._hass.async_add_executor_job(self._open_cache, lens)
         examples = self._store.examples()
-        try:
-            cache.compact({example.key for example in examples})
-        except StoreFailed as err:
-            _LOGGER.warning("%s: the embeddings could not be tidied up: %s", self._settings.name, err)
+        for example in examples:
+            if cache.get(example.key) is None:
+                await self._async_embed([example], lens, cache)
+            if on_example:
+                on_example()
+        found = [(example, vector) for example in examples if (vector := cache.get(example.key)) is not None]
+        if cache is not self._cache and self.progress is None:
+            self._caches.pop(lens.fingerprint, None)
+        return found
+
+    async def async_embed_newest(self, lens: Lens, count: int) -> None:
+        """Embed the newest examples, ``count`` at most, for the embedder to be timed by. Raises as async_embeddings."""
+        for example in self._store.examples()[-count:]:
+            await lens.embed(await self._hass.async_add_executor_job(self._store.read, example))
+
+    # --- embeddings ----------------------------------------------------------------------------------------------
+
+    def _open_cache(self, lens: Lens) -> EmbeddingCache:
+        """Read the embeddings kept for a lens. Blocking."""
+        with self._disk:
+            if (cache := self._caches.get(lens.fingerprint)) is None:
+                cache = self._shelf.open(lens.fingerprint, lens.length)
+                self._caches[lens.fingerprint] = cache
+            return cache
+
+    def _missing(self, cache: EmbeddingCache) -> list[Example]:
+        return [example for example in self._store.examples() if cache.get(example.key) is None]
+
+    async def _async_embed(self, examples: Sequence[Example], lens: Lens, cache: EmbeddingCache) -> None:
+        """Embed some examples into a cache; a picture that went bad on disk is set aside. Raises StoreFailed."""
+        pictures = await self._hass.async_add_executor_job(lambda: [self._store.read(one) for one in examples])
+        vectors: dict[bytes, NDArray[np.float32]] = {}
+        for example, picture in zip(examples, pictures, strict=True):
+            try:
+                vectors[example.key] = await lens.embed(picture)
+            except NotAPicture as err:
+                _LOGGER.warning("%s: an example was set aside: %s", self._settings.name, err)
+                await self._hass.async_add_executor_job(self._store.set_aside, example.id)
+        await self._hass.async_add_executor_job(self._keep, cache, vectors)
+
+    def _keep(self, cache: EmbeddingCache, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
+        """Cache embeddings. On a disk that refuses they stay in memory, and are computed again after a restart."""
+        with self._disk:
+            for key, vector in vectors.items():
+                try:
+                    cache.put(key, vector)
+                except StoreFailed as err:
+                    _LOGGER.warning("%s: an embedding could not be kept: %s", self._settings.name, err)
+
+    def _fit(self, lens: Lens, cache: EmbeddingCache) -> Head | None:
+        """Imprint from the embeddings at hand, which are those in use from then on."""
+        examples = self._store.examples()
+        with self._disk:
+            try:
+                cache.compact({example.key for example in examples})
+                self._note_use(lens, cache)
+                self._shelf.purge()
+            except StoreFailed as err:
+                _LOGGER.warning("%s: the embeddings could not be tidied up: %s", self._settings.name, err)
         by_class: dict[str, list[NDArray[np.float32]]] = {}
         for example in examples:
             if (vector := cache.get(example.key)) is not None:
@@ -155,9 +290,12 @@ class Learner:
             return None
         return fit({class_id: np.stack(vectors) for class_id, vectors in by_class.items()})
 
-    async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT]) -> ResultT:
-        """Change the store (classes, labels) and imprint what is left. Raises what the store raises."""
-        async with self._teaching:
-            result = await self._hass.async_add_executor_job(change, self._store)
-        await self.async_imprint()
-        return result
+    def _note_use(self, lens: Lens, cache: EmbeddingCache) -> None:
+        if self._shelf.in_use is None or self._shelf.in_use.fingerprint != lens.fingerprint:
+            note = {"extractor": lens.extractor, "runtime": lens.embedder.runtime, "region": lens.region.as_dict()}
+            self._shelf.use(cache, lens.fingerprint, note)
+
+
+def _batches(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+    for start in range(0, len(examples), _BATCH):
+        yield examples[start : start + _BATCH]

@@ -16,6 +16,7 @@ from .const import (
     CONF_EXTRACTOR,
     CONF_FOLDER,
     CONF_RUNTIME,
+    CONF_THREADS,
     DOMAIN,
     ENTER_AT,
     HOLD,
@@ -27,6 +28,7 @@ from .const import (
     SECTION_REGION,
     STALE_AFTER,
     STAY_AT,
+    THREADS,
     NumberOption,
 )
 from .embedding import BUILTIN, Region, RuntimeChoice
@@ -38,22 +40,21 @@ class EngineSettings:
     """One extractor on one runtime."""
 
     extractor: str
-    """BUILTIN or the name of a file in the models folder."""
+    """BUILTIN, a key of the catalogue, or the name of a file in the models folder."""
     runtime: RuntimeChoice
+    threads: int = int(THREADS.default)
+    """Threads that a frame may use."""
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> EngineSettings:
         """Read a config entry's data."""
-        return cls(extractor=data[CONF_EXTRACTOR], runtime=data[CONF_RUNTIME])
+        threads = data.get(CONF_THREADS, THREADS.default)
+        return cls(extractor=data[CONF_EXTRACTOR], runtime=data[CONF_RUNTIME], threads=int(threads))
 
     @property
     def unique_id(self) -> str:
         """There is one engine per extractor and runtime. The built-in extractor has no network to run."""
         return BUILTIN if self.extractor == BUILTIN else f"{self.extractor}:{self.runtime}"
-
-    def source(self, hass: HomeAssistant) -> str | Path:
-        """Return what the embedder opens."""
-        return BUILTIN if self.extractor == BUILTIN else models_folder(hass) / self.extractor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,3 +120,8 @@ def bin_folder(hass: HomeAssistant) -> Path:
 def models_folder(hass: HomeAssistant) -> Path:
     """Return the folder of the user's own extractors."""
     return data_folder(hass) / MODELS_FOLDER
+
+
+def cache_folder(hass: HomeAssistant) -> Path:
+    """Return the folder of downloaded extractors, and of what can be found out again. Backups leave it out."""
+    return Path(hass.config.cache_path(DOMAIN))

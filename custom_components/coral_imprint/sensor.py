@@ -1,18 +1,23 @@
-"""What the classifier has decided, and how sure the last look was."""
+"""What the classifier has decided, how sure the last look was, and how the engine is doing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import override
 
 from homeassistant.components.sensor import SensorDeviceClass, SensorEntity, SensorEntityDescription, SensorStateClass
-from homeassistant.const import PERCENTAGE
-from homeassistant.core import HomeAssistant
+from homeassistant.const import PERCENTAGE, EntityCategory, UnitOfTime
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.typing import StateType
 
+from .const import DOMAIN, MODEL_ENGINE
 from .coordinator import ClassifierCoordinator
-from .engine import EngineConfigEntry
+from .engine import Engine, EngineConfigEntry
 from .entity import ClassifierEntity, async_setup_classifiers
+from .extractors import title
 
 PARALLEL_UPDATES = 0
 
@@ -23,9 +28,21 @@ class ClassifierSensorDescription(SensorEntityDescription):
 
     value_fn: Callable[[ClassifierSensor], StateType]
     options_fn: Callable[[ClassifierCoordinator], list[str]] | None = None
+    needs_reading: bool = True
+    """Whether it says something about the last look, without which it is unavailable."""
 
 
-SENSORS = (
+@dataclass(frozen=True, kw_only=True)
+class EngineSensorDescription(SensorEntityDescription):
+    """A sensor of an engine."""
+
+    value_fn: Callable[[Engine], StateType]
+    attributes_fn: Callable[[Engine], dict[str, StateType]] | None = None
+    interval: timedelta | None = None
+    """How often it changes without another embedder."""
+
+
+CLASSIFIER_SENSORS = (
     ClassifierSensorDescription(
         key="class",
         translation_key="class",
@@ -43,17 +60,53 @@ SENSORS = (
             round(100 * scores.confidence) if (scores := sensor.coordinator.data.scores) and scores.best else None
         ),
     ),
+    ClassifierSensorDescription(
+        key="embedded",
+        translation_key="embedded",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        native_unit_of_measurement=PERCENTAGE,
+        value_fn=lambda sensor: sensor.coordinator.learner.percent_embedded,
+        needs_reading=False,
+    ),
+)
+
+ENGINE_SENSORS = (
+    EngineSensorDescription(
+        key="runtime",
+        translation_key="runtime",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        device_class=SensorDeviceClass.ENUM,
+        options=[*MODEL_ENGINE],
+        value_fn=lambda engine: engine.embedder.runtime,
+        attributes_fn=lambda engine: {
+            "extractor": title(engine.embedders.extractor),
+            "reason": engine.embedder.choice.reason,
+        },
+    ),
+    EngineSensorDescription(
+        key="inference_time",
+        translation_key="inference_time",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        device_class=SensorDeviceClass.DURATION,
+        state_class=SensorStateClass.MEASUREMENT,
+        native_unit_of_measurement=UnitOfTime.MILLISECONDS,
+        suggested_display_precision=1,
+        value_fn=lambda engine: engine.embedder.ms,
+        interval=timedelta(seconds=30),
+    ),
 )
 
 
 async def async_setup_entry(
     hass: HomeAssistant, entry: EngineConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
-    """Add each classifier's sensors."""
+    """Add the engine's sensors, and each classifier's."""
+    async_add_entities(EngineSensor(entry, description) for description in ENGINE_SENSORS)
     async_setup_classifiers(
         entry,
         async_add_entities,
-        lambda coordinator: [ClassifierSensor(coordinator, description) for description in SENSORS],
+        lambda coordinator: [ClassifierSensor(coordinator, description) for description in CLASSIFIER_SENSORS],
     )
 
 
@@ -69,6 +122,11 @@ class ClassifierSensor(ClassifierEntity, SensorEntity):
 
     @property
     @override
+    def available(self) -> bool:
+        return super().available if self.entity_description.needs_reading else True
+
+    @property
+    @override
     def native_value(self) -> StateType:
         return self.entity_description.value_fn(self)
 
@@ -77,3 +135,40 @@ class ClassifierSensor(ClassifierEntity, SensorEntity):
     def options(self) -> list[str] | None:
         options_fn = self.entity_description.options_fn
         return options_fn(self.coordinator) if options_fn else None
+
+
+class EngineSensor(SensorEntity):
+    """A sensor on an engine's device: follows when another embedder is used, and from time to time."""
+
+    _attr_has_entity_name = True
+    _attr_should_poll = False
+    entity_description: EngineSensorDescription
+
+    def __init__(self, entry: EngineConfigEntry, description: EngineSensorDescription) -> None:
+        """Take the description."""
+        self.entity_description = description
+        self._engine = entry.runtime_data
+        self._attr_unique_id = f"{entry.entry_id}_{description.key}"
+        self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, entry.entry_id)})
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        await super().async_added_to_hass()
+        self.async_on_remove(self._engine.async_on_change(self.async_write_ha_state))
+        if self.entity_description.interval:
+            self.async_on_remove(async_track_time_interval(self.hass, self._follow, self.entity_description.interval))
+
+    @callback
+    def _follow(self, _now: datetime) -> None:
+        self.async_write_ha_state()
+
+    @property
+    @override
+    def native_value(self) -> StateType:
+        return self.entity_description.value_fn(self._engine)
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, StateType] | None:
+        attributes_fn = self.entity_description.attributes_fn
+        return attributes_fn(self._engine) if attributes_fn else None

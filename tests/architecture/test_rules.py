@@ -26,7 +26,11 @@ RUNTIME_DOORS = {"embedding/litert.py"}
 SCHEMA_DOOR = {"embedding/model.py"}
 DISK_DOORS = {
     "imprinting/durable.py",  # every write and read of examples and what is derived from them
+    "embedding/catalogue.py",  # reads its entries, and published files to verify them
+    "embedding/download.py",  # writes published files
     "embedding/embedder.py",  # reads the extractor's file
+    "embedding/proofs.py",  # notes that a runtime agreed with another one
+    "embedding/selftest.py",  # reads its references
     "actions.py",  # reads the picture that the user names
 }
 DISK_CALLS = {

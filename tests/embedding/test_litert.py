@@ -1,8 +1,10 @@
-"""The LiteRT runtime, and the choice between runtimes."""
+"""The LiteRT runtime."""
 
 import importlib
+from importlib import metadata
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -92,13 +94,13 @@ def without_litert(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without LiteRT, the choice falls on the portable runtime, and asking for LiteRT is an error."""
+    """Without LiteRT, asking for it is an error that names what is missing."""
     data, _ = classifier()
     assert litert.available()
-    assert open_runtime(data).family == "litert"
+    assert litert.version() == f"ai-edge-litert {metadata.version('ai-edge-litert')}"
     without_litert(monkeypatch)
     assert not litert.available()
-    assert open_runtime(data).family == "portable"
+    assert litert.version() is None
     with pytest.raises(RuntimeUnavailable, match="ai_edge_litert"):
         open_runtime(data, "litert")
 
@@ -132,11 +134,10 @@ class _Failing:
         return lambda *_: [{"index": 0}]
 
 
-def test_refusal_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that LiteRT refuses runs on the portable runtime unless LiteRT was asked for."""
+def test_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that LiteRT refuses is an error with LiteRT's own words."""
     monkeypatch.setattr(litert, "_interpreter_class", lambda: _Failing("allocate_tensors"))
     data, _ = classifier()
-    assert open_runtime(data).family == "portable"
     with pytest.raises(UnsupportedModel, match="Node number 3 failed"):
         open_runtime(data, "litert")
 
@@ -149,7 +150,7 @@ def test_failing_frame(monkeypatch: pytest.MonkeyPatch) -> None:
         open_runtime(data, "litert").embed(PIXELS)
 
 
-@pytest.mark.parametrize("runtime", ["auto", "portable", "litert"])
+@pytest.mark.parametrize("runtime", ["portable", "litert"])
 def test_corrupt_files_reach_no_runtime(runtime: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A damaged file is refused by the reader, whatever the runtime."""
     monkeypatch.setattr(litert, "_interpreter_class", lambda: pytest.fail("the interpreter was loaded"))
@@ -161,3 +162,74 @@ def test_threads_are_checked() -> None:
     """No thread is no setting."""
     with pytest.raises(ValueError, match="thread"):
         open_runtime(classifier()[0], "portable", 0)
+
+
+class Machine(NamedTuple):
+    """What `installable` looks at."""
+
+    system: str = "Linux"
+    machine: str = "x86_64"
+    libc: str | None = "glibc 2.36"
+    python: tuple[int, int] = (3, 14)
+    bits: int = 64
+    free_threaded: int = 0
+    macos: str = ""
+    implementation: str = "CPython"
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        (Machine(), True),
+        (Machine(machine="aarch64", libc="glibc 2.27", python=(3, 10)), True),
+        (Machine(system="Darwin", machine="arm64", libc=None, macos="12.0"), True),
+        (Machine(system="Windows", machine="AMD64", libc=None), True),
+        (Machine(libc=None), False),  # musl: Home Assistant OS and Container
+        (Machine(libc="glibc 2.26"), False),
+        (Machine(libc="uClibc 1.0"), False),
+        (Machine(libc="glibc unknown"), False),
+        (Machine(machine="armv7l"), False),
+        (Machine(machine="aarch64", bits=32), False),  # a 32-bit system on a 64-bit kernel
+        (Machine(python=(3, 15)), False),
+        (Machine(python=(3, 9)), False),
+        (Machine(free_threaded=1), False),
+        (Machine(implementation="PyPy"), False),
+        (Machine(system="Darwin", machine="x86_64", libc=None, macos="12.0"), False),
+        (Machine(system="Darwin", machine="arm64", libc=None, macos="11.6"), False),
+        (Machine(system="Windows", machine="ARM64", libc=None), False),
+        (Machine(system="FreeBSD", machine="amd64", libc=None), False),
+    ],
+)
+def test_installable(machine: Machine, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wheels are for 64-bit systems with glibc, for newer Macs, for Windows; not for musl."""
+
+    def confstr(name: str) -> str | None:
+        if machine.libc is None:
+            raise ValueError("unrecognized configuration name")
+        return machine.libc
+
+    fakes = {
+        "os": SimpleNamespace(confstr=confstr),
+        "platform": SimpleNamespace(
+            system=lambda: machine.system,
+            machine=lambda: machine.machine,
+            mac_ver=lambda: (machine.macos, ("", "", ""), ""),
+            python_implementation=lambda: machine.implementation,
+        ),
+        "sys": SimpleNamespace(version_info=(*machine.python, 2, "final", 0), maxsize=2 ** (machine.bits - 1) - 1),
+        "sysconfig": SimpleNamespace(get_config_var=lambda name: machine.free_threaded),
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(litert, name, fake)
+    assert litert.installable() is expected
+
+
+def test_installed_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that appears in a folder that Python knows is seen without a restart."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(litert, "_PACKAGES", ("litert_of_tomorrow",))
+    assert not litert.available()
+    (tmp_path / "litert_of_tomorrow").mkdir()
+    (tmp_path / "litert_of_tomorrow" / "__init__.py").touch()
+    assert litert.available()
+    assert litert.version() == "litert-of-tomorrow"

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from io import BytesIO
+from pathlib import Path
+import threading
 from typing import Any
 
 from custom_components import coral_imprint  # noqa: F401 - before the plug-in's own custom_components package
@@ -12,7 +14,7 @@ from homeassistant.components.camera import Camera
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState, ConfigSubentryDataWithId
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers import device_registry as dr, entity_registry as er, issue_registry as ir
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.setup import async_setup_component
 import numpy as np
@@ -27,8 +29,16 @@ from pytest_homeassistant_custom_component.common import (
     mock_platform,
 )
 
+from custom_components.coral_imprint import downloads, extractors, issues
+from custom_components.coral_imprint.embedding import Extractor
+from tests.embedding.graphs import restart_random, separable
+
+from .file_server import FileServer
+
 DOMAIN = "coral_imprint"
 CAMERA = "camera.driveway"
+PUBLISHED = "published"
+NETWORK = {"extractor": "mine.tflite", "runtime": "portable"}
 
 
 def draw(gate: str, seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:
@@ -202,3 +212,64 @@ async def teach(hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera,
     for number, gate in enumerate(gates):
         camera.show(gate, 100 + number)
         await act(hass, entry, "capture_example", **{"class": gate})
+
+
+def network(channels: int = 16) -> bytes:
+    """Return the file of a small network, another one for another number of channels."""
+    restart_random()
+    return separable("uint8", 32, 32, channels)
+
+
+@pytest.fixture
+async def server(
+    hass: HomeAssistant, socket_enabled: None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FileServer]:
+    """Return a server of a published network, which the catalogue knows."""
+    monkeypatch.setattr(downloads, "BACKOFF", 0.002)
+    made = FileServer(network())
+    await made.start()
+    file = made.published(name="published.tflite")
+    extractor = Extractor(
+        key=PUBLISHED,
+        title="Published network",
+        licence="Apache-2.0",
+        file=file,
+        edgetpu=None,
+        input_size=(32, 32),
+        length=16,
+        ms={},
+        fixed_camera=None,
+        kinds=None,
+    )
+    for module in (extractors, issues):
+        monkeypatch.setattr(module, "CATALOGUE", {PUBLISHED: extractor})
+    yield made
+    await made.stop()
+
+
+def models(hass: HomeAssistant) -> Path:
+    """Return the user's folder of models."""
+    folder = Path(hass.config.path(DOMAIN, "models"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+async def change(hass: HomeAssistant, entry: MockConfigEntry, **data: Any) -> None:
+    """Change an engine as its reconfiguration does."""
+    hass.config_entries.async_update_entry(entry, data={"runtime": "portable", **data})
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+async def settled(hass: HomeAssistant) -> None:
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+def told(hass: HomeAssistant) -> dict[str, ir.IssueEntry]:
+    """Return our issues by translation key."""
+    found = [issue for issue in ir.async_get(hass).issues.values() if issue.domain == DOMAIN]
+    return {issue.translation_key or "": issue for issue in found}
+
+
+def workers() -> int:
+    """Return how many embedders are open."""
+    return sum(thread.name.startswith("coral_imprint") for thread in threading.enumerate())

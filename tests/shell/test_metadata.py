@@ -88,8 +88,8 @@ def test_flows_translate_every_field_and_error() -> None:
     from custom_components.coral_imprint.forms import classifier_schema, engine_schema
 
     steps = texts["config"]["step"]
-    for step in ("user", "reconfigure"):
-        fields = {str(key) for key in engine_schema(["builtin"]).schema}
+    for step in ("user", "choose", "recommended"):
+        fields = {str(key) for key in engine_schema([], "installed").schema}
         assert fields == steps[step]["data"].keys() == steps[step]["data_description"].keys()
     steps = texts["config_subentries"]["classifier"]["step"]
     for step in ("user", "reconfigure"):
@@ -103,6 +103,25 @@ def test_flows_translate_every_field_and_error() -> None:
             assert (
                 {str(key) for key in section.schema.schema} == shown["data"].keys() == shown["data_description"].keys()
             )
+
+
+def test_what_is_shown_of_runtimes_is_translated() -> None:
+    texts = read("translations/en.json")
+    from custom_components.coral_imprint.const import MODEL_ENGINE
+    from custom_components.coral_imprint.embedding.choice import REASONS
+
+    runtime = texts["entity"]["sensor"]["runtime"]
+    assert runtime["state"].keys() == MODEL_ENGINE.keys()
+    assert runtime["state_attributes"]["reason"]["state"].keys() == set(REASONS)
+    assert texts["selector"]["litert"]["options"].keys() == {"installed", "installable", "no_wheel"}
+
+
+def test_every_issue_has_its_flow() -> None:
+    texts = read("translations/en.json")["issues"]
+    named = set(re.findall(r'"(\w+)"', (HOUSE / "issues.py").read_text()))
+    assert texts.keys() <= named
+    for issue in texts.values():
+        assert issue["title"] and issue["fix_flow"]["step"]["confirm"]["description"]
 
 
 def test_texts_are_fit_to_print() -> None:

@@ -1,36 +1,61 @@
 """Picture → unit vector. Knows nothing of Home Assistant."""
 
+from .catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, find as find_file
+from .choice import Choice, Rejected
+from .download import Partial
 from .embedder import BUILTIN, Embedder, open_embedder
 from .errors import (
     CorruptModel,
+    DownloadError,
+    DownloadNotStored,
     EmbeddingError,
     InvalidRegion,
     ModelError,
     NotAPicture,
     RuntimeUnavailable,
+    SelfTestFailed,
     UnsupportedModel,
     UnsupportedOperator,
+    WrongContent,
 )
 from .frame import WHOLE, Region, check_picture, to_jpeg
-from .litert import available as litert_available
+from .litert import (
+    REQUIREMENT as LITERT_REQUIREMENT,
+    available as litert_available,
+    installable as litert_installable,
+)
 from .runtime import RuntimeChoice
 
 __all__ = [
     "BUILTIN",
+    "CATALOGUE",
+    "DEFAULT",
+    "LITERT_REQUIREMENT",
     "WHOLE",
+    "Choice",
     "CorruptModel",
+    "DownloadError",
+    "DownloadNotStored",
     "Embedder",
     "EmbeddingError",
+    "Extractor",
     "InvalidRegion",
     "ModelError",
     "NotAPicture",
+    "Partial",
+    "PublishedFile",
     "Region",
+    "Rejected",
     "RuntimeChoice",
     "RuntimeUnavailable",
+    "SelfTestFailed",
     "UnsupportedModel",
     "UnsupportedOperator",
+    "WrongContent",
     "check_picture",
+    "find_file",
     "litert_available",
+    "litert_installable",
     "open_embedder",
     "to_jpeg",
 ]

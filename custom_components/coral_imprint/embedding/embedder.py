@@ -1,25 +1,32 @@
 """Picture → unit vector: decode, region, network, layout, one join."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 import hashlib
 from pathlib import Path
+import statistics
+import time
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import layout
+from .choice import Choice, choose_runtime
 from .errors import ModelError, RuntimeUnavailable
 from .frame import VERSION as FRAME_VERSION, WHOLE, Region, View, cut
-from .runtime import Runtime, RuntimeChoice, open_runtime
+from .runtime import Runtime, RuntimeChoice
 
 BUILTIN = "builtin"
 """Name of the built-in extractor: the layout descriptor alone, no network, no file."""
 
 LAYOUT_WEIGHT = 0.7
 """Length of the layout part beside the network's unit embedding, before both are normalised together."""
+
+TIMED_FRAMES = 32
+"""How many of the last frames the time per frame is the median of."""
 
 MAX_MODEL_BYTES = 64 * 1024 * 1024
 
@@ -30,11 +37,20 @@ class Embedder:
     The runtimes are not thread-safe and a slow one must not occupy the caller's executor, hence the one worker.
     """
 
-    def __init__(self, extractor: str, runtime: Runtime | None, worker: ThreadPoolExecutor) -> None:
+    def __init__(self, extractor: str, runtime: Runtime | None, choice: Choice, worker: ThreadPoolExecutor) -> None:
         """Take a runtime that is ready (None: layout alone) and the worker that alone may use it."""
-        self._extractor = extractor
+        self.extractor = extractor
+        """Identity of the extractor: BUILTIN, or the beginning of the SHA-256 of its file."""
+        self.choice = choice
+        """How the runtime came to be used."""
+        self.frames = 0
+        """Pictures embedded so far, however many regions of each."""
+        self.ms: float | None = None
+        """Milliseconds per picture in the worker, decoding included: the median of the last `TIMED_FRAMES`; None before the
+        first."""
         self._runtime = runtime
         self._worker = worker
+        self._times: deque[float] = deque(maxlen=TIMED_FRAMES)
         self._closed = False
 
     @property
@@ -51,7 +67,7 @@ class Embedder:
         """All that an embedding depends on: vectors of different fingerprints must never meet."""
         return "/".join(
             (
-                self._extractor,
+                self.extractor,
                 self.runtime,
                 f"frame{FRAME_VERSION}",
                 f"layout{layout.VERSION}x{LAYOUT_WEIGHT if self._runtime else 1.0}",
@@ -77,7 +93,15 @@ class Embedder:
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._embed, picture, regions)
 
     def _embed(self, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
-        """Do the work, in the worker."""
+        """Do the work, in the worker, and count it."""
+        start = time.perf_counter()
+        vectors = self._embed_views(picture, regions)
+        self._times.append((time.perf_counter() - start) * 1e3)
+        self.ms = statistics.median(self._times)
+        self.frames += 1
+        return vectors
+
+    def _embed_views(self, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
         sizes = [layout.SIZE]
         if self._runtime:
             sizes.append(self._runtime.input_size)
@@ -88,19 +112,6 @@ class Embedder:
         """Embed one region from its views: the layout's first, then the network's where there is one."""
         network = self._runtime.embed(views[1]) if self._runtime else None
         return layout.join(network, layout.describe(views[0]), LAYOUT_WEIGHT)
-
-    async def check(self) -> None:
-        """Send a drawn gradient through the network. Raises ModelError where no sound embedding comes out."""
-        await asyncio.get_running_loop().run_in_executor(self._worker, self._check)
-
-    def _check(self) -> None:
-        if self._runtime is None:
-            return
-        width, height = self._runtime.input_size
-        ramp = np.linspace(0, 255, width * height * 3).astype(np.uint8).reshape(height, width, 3)
-        vector = self._runtime.embed(ramp)
-        if vector.shape != (self._runtime.length,) or not np.isfinite(vector).all() or not vector.any():
-            raise ModelError("the network's output is no usable embedding")
 
     async def aclose(self) -> None:
         """Take no more pictures, finish the one in hand, free the network."""
@@ -120,28 +131,37 @@ def _read_model(path: Path) -> bytes:
         raise ModelError(f"{path.name}: {err.strerror or err}", model=path.name) from err
 
 
-def _open(extractor: str | Path, runtime: RuntimeChoice, threads: int) -> tuple[str, Runtime | None]:
-    """Return the extractor's identity and a runtime ready for it. Blocking."""
+def _open(
+    extractor: str | Path, runtime: RuntimeChoice, threads: int, strict: bool, proofs: Path | None
+) -> tuple[str, Runtime | None, Choice]:
+    """Return the extractor's identity, a runtime ready for it and how that was chosen. Blocking."""
     if extractor == BUILTIN:
-        return BUILTIN, None
+        return BUILTIN, None, Choice("builtin")
     data = _read_model(Path(extractor))
-    return hashlib.sha256(data).hexdigest()[:16], open_runtime(data, runtime, threads)
+    opened, choice = choose_runtime(data, runtime, threads, strict=strict, proofs=proofs)
+    return hashlib.sha256(data).hexdigest()[:16], opened, choice
 
 
 @asynccontextmanager
 async def open_embedder(
-    extractor: str | Path = BUILTIN, runtime: RuntimeChoice = "auto", threads: int = 1
+    extractor: str | Path = BUILTIN,
+    runtime: RuntimeChoice = "auto",
+    threads: int = 1,
+    *,
+    strict: bool = False,
+    proofs: Path | None = None,
 ) -> AsyncIterator[Embedder]:
-    """Open an extractor on a runtime.
+    """Open an extractor on the first runtime that takes it and passes its self-test.
 
-    ``extractor`` is BUILTIN or the path of a TFLite file; ``runtime`` "auto" takes LiteRT where it can be imported and
-    the portable runtime elsewhere; ``threads`` is how many the network may use. Raises ModelError (CorruptModel,
-    UnsupportedModel, UnsupportedOperator) and RuntimeUnavailable.
+    ``extractor`` is BUILTIN or the path of a TFLite file; ``threads`` is how many the network may use; the others are those of
+    `choose_runtime`. Raises ModelError (CorruptModel, UnsupportedModel, UnsupportedOperator), RuntimeUnavailable and
+    SelfTestFailed.
     """
     loop = asyncio.get_running_loop()
     worker = ThreadPoolExecutor(1, thread_name_prefix="coral_imprint")
     try:
-        embedder = Embedder(*await loop.run_in_executor(worker, _open, extractor, runtime, threads), worker)
+        opened = await loop.run_in_executor(worker, _open, extractor, runtime, threads, strict, proofs)
+        embedder = Embedder(*opened, worker)
         try:
             yield embedder
         finally:

@@ -59,7 +59,35 @@ class UnsupportedModel(ModelError):
     key = "unsupported_model"
 
 
+class ModelTooLarge(UnsupportedModel):
+    """The graph is sound, but takes more memory or time than an extractor may."""
+
+
 class RuntimeUnavailable(EmbeddingError):
     """The runtime asked for can't run on this machine."""
 
     key = "runtime_unavailable"
+
+
+class SelfTestFailed(EmbeddingError):
+    """A runtime computes something else from the test pictures than it should."""
+
+    key = "self_test_failed"
+
+
+class DownloadError(EmbeddingError):
+    """A published file could not be fetched."""
+
+    key = "download_failed"
+
+
+class WrongContent(DownloadError):
+    """What was fetched is not the published file."""
+
+    key = "download_wrong_content"
+
+
+class DownloadNotStored(DownloadError):
+    """The disk refused what was fetched."""
+
+    key = "download_not_stored"

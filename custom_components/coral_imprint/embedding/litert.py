@@ -1,9 +1,14 @@
 """The LiteRT runtime: TFLite's own interpreter, where it is installed."""
 
 import importlib
+from importlib import invalidate_caches, metadata
 from importlib.util import find_spec
+import os
+import platform
+import sys
+import sysconfig
 import threading
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +17,80 @@ from .errors import EmbeddingError, RuntimeUnavailable, UnsupportedModel
 from .model import Model, Tensor, cut_model
 from .pixels import check_pixels, picture_range
 
-_PACKAGES = ("ai_edge_litert", "tflite_runtime")
+REQUIREMENT: Final = "ai-edge-litert==2.3.0"
+"""What to install where `installable`."""
+
+_PACKAGES: Final = ("ai_edge_litert", "tflite_runtime")
 """Google's interpreter under its present and its former name."""
+
+_PYTHONS: Final = ((3, 10), (3, 14))
+"""The first and the last CPython that REQUIREMENT has wheels for."""
+_LEAST_GLIBC: Final = (2, 27)
+_LEAST_MACOS: Final = 12
 
 
 def available() -> bool:
-    """Whether an interpreter is installed. Nothing is imported."""
-    return any(find_spec(package) is not None for package in _PACKAGES)
+    """Whether an interpreter is installed, be it since this process started. Nothing is imported."""
+    return _installed() is not None
+
+
+def _installed() -> str | None:
+    """Return the package that would be imported."""
+    # Python remembers what its folders held when it last looked.
+    invalidate_caches()
+    return next((package for package in _PACKAGES if find_spec(package) is not None), None)
+
+
+def version() -> str | None:
+    """Return the installed package and its version, such as ``ai-edge-litert 2.3.0``; None where there is none."""
+    package = _installed()
+    return _version_of(package) if package else None
+
+
+def _version_of(package: str) -> str:
+    name = package.replace("_", "-")
+    try:
+        return f"{name} {metadata.version(name)}"
+    except metadata.PackageNotFoundError:
+        # Copied to its place rather than installed.
+        return name
+
+
+def installable() -> bool:
+    """Whether REQUIREMENT has a wheel for this machine: glibc on x86_64 or aarch64, macOS on arm64, Windows on x86_64.
+
+    There is none for musl (Home Assistant's own images), for 32-bit systems, nor for a Python without the GIL.
+    """
+    first, last = _PYTHONS
+    if not (platform.python_implementation() == "CPython" and first <= sys.version_info[:2] <= last):
+        return False
+    if sysconfig.get_config_var("Py_GIL_DISABLED") or sys.maxsize < 1 << 32:
+        return False
+    system, machine = platform.system(), platform.machine().lower()
+    if system == "Linux":
+        return machine in ("x86_64", "aarch64") and _glibc() >= _LEAST_GLIBC
+    if system == "Darwin":
+        return machine == "arm64" and int(platform.mac_ver()[0].partition(".")[0] or 0) >= _LEAST_MACOS
+    return system == "Windows" and machine == "amd64"
+
+
+def _glibc() -> tuple[int, ...]:
+    """Return the version of the glibc that this Python runs on; () where it runs on another libc, such as musl.
+
+    The libc is asked itself: a musl system may hold a glibc too (for programs other than this Python), and the other way round.
+    """
+    try:
+        name, _, number = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except (AttributeError, OSError, ValueError):
+        # The name is known to Pythons that were built with glibc only.
+        return ()
+    parts = number.split(".")
+    return tuple(map(int, parts)) if name == "glibc" and all(part.isdecimal() for part in parts) else ()
 
 
 def _interpreter_class() -> Any:
     """Import the interpreter; raises RuntimeUnavailable."""
+    invalidate_caches()
     problems = []
     for package in _PACKAGES:
         try:
@@ -46,6 +114,7 @@ class LiteRTRuntime:
         interpreter = _interpreter_class()
         self.input_size = model.input_size
         self.length = model.length
+        self.version = _version_of(interpreter.__module__.partition(".")[0])
         self._model = model
         self._lock = threading.Lock()
         try:

@@ -1,18 +1,19 @@
-"""What executes an extractor: the interface of every runtime, and the choice of one."""
+"""What executes an extractor: the interface of every runtime."""
 
-import logging
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import EmbeddingError, ModelError
+from .litert import LiteRTRuntime
 from .model import read_model
+from .portable import PortableRuntime
 
-_LOGGER = logging.getLogger(__name__)
+Family: TypeAlias = Literal["portable", "litert"]
+"""The runtimes there are. Embeddings of different families are not mixed."""
 
-RuntimeChoice = Literal["auto", "portable", "litert"]
-"""``auto`` is LiteRT where it can be imported and takes the model, else the portable runtime."""
+RuntimeChoice: TypeAlias = Literal["auto", "portable", "litert"]
+"""``auto`` is LiteRT where it is installed, takes the extractor and passes its self-test, else the portable runtime."""
 
 
 class Runtime(Protocol):
@@ -40,25 +41,13 @@ class Runtime(Protocol):
         """Give the memory back. A closed runtime's `embed` raises `EmbeddingError`."""
 
 
-def open_runtime(data: bytes, runtime: RuntimeChoice = "auto", threads: int = 1) -> Runtime:
-    """Load an extractor from the bytes of a TFLite file.
+def open_runtime(data: bytes, family: Family, threads: int = 1) -> Runtime:
+    """Load an extractor from the bytes of a TFLite file into one runtime, untested; `choose_runtime` tests and falls back.
 
     ``threads`` is what a frame may use. Raises `ModelError`'s kinds for files that can't be used, `RuntimeUnavailable` where
     LiteRT is asked for and can't be imported.
     """
-    from . import litert  # noqa: PLC0415 - the runtimes depend on this module
-    from .portable import PortableRuntime  # noqa: PLC0415
-
     if threads < 1:
         raise ValueError("A runtime needs at least one thread")
     model = read_model(data)
-    if runtime == "litert" or (runtime == "auto" and litert.available()):
-        try:
-            return litert.LiteRTRuntime(data, model, threads)
-        except EmbeddingError as error:
-            if runtime == "litert":
-                raise
-            _LOGGER.info("LiteRT does not run this model (%s); the portable runtime is used", error)
-            if isinstance(error, ModelError):
-                _LOGGER.debug("Details: %s", error.details)
-    return PortableRuntime(model, threads)
+    return LiteRTRuntime(data, model, threads) if family == "litert" else PortableRuntime(model, threads)

@@ -1,9 +1,9 @@
-"""Adding and changing engines and classifiers as the UI does."""
+"""Adding and changing classifiers as the UI does."""
 
 from pathlib import Path
 from typing import Any
 
-from homeassistant.config_entries import SOURCE_USER, ConfigEntryState
+from homeassistant.config_entries import SOURCE_USER
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.exceptions import HomeAssistantError
@@ -13,7 +13,6 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from .conftest import CAMERA, DOMAIN, FakeCamera, act, state, teach
 
-ENGINE = {"extractor": "builtin", "runtime": "auto"}
 WHOLE = {"left": 0, "top": 0, "right": 100, "bottom": 100}
 DECISION = {"enter_at": 80, "stay_at": 60, "looks": 2, "hold": 30, "stale_after": 300}
 
@@ -54,95 +53,6 @@ async def reconfigure_classifier(hass: HomeAssistant, entry: MockConfigEntry, **
     result = await hass.config_entries.subentries.async_configure(result["flow_id"], form | changed)
     await hass.async_block_till_done(wait_background_tasks=True)
     return result
-
-
-# --- engine -------------------------------------------------------------------------------------------------------
-
-
-async def test_add_the_built_in_engine(hass: HomeAssistant, camera: FakeCamera) -> None:
-    result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
-    assert (result["type"], result["step_id"]) == (FlowResultType.FORM, "user")
-    result = await hass.config_entries.flow.async_configure(result["flow_id"], ENGINE)
-    assert (result["type"], result["title"], result["data"]) == (FlowResultType.CREATE_ENTRY, "Built-in", ENGINE)
-    entry = result["result"]
-    await hass.async_block_till_done()
-    assert entry.state is ConfigEntryState.LOADED
-    assert dr.async_get(hass).async_get_device_by_identifier((DOMAIN, entry.entry_id), entry.entry_id)
-    # One engine per extractor and runtime; the built-in extractor has no network, so its runtime tells nothing apart.
-    for runtime in ("auto", "portable"):
-        result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
-        result = await hass.config_entries.flow.async_configure(result["flow_id"], {**ENGINE, "runtime": runtime})
-        assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "already_configured")
-    assert await hass.config_entries.async_unload(entry.entry_id)
-
-
-@pytest.mark.parametrize(
-    ("content", "key"),
-    [
-        (b"no model at all", "corrupt_model"),
-        (b"", "corrupt_model"),
-        (b"\x1c\x00\x00\x00TFL3" + bytes(20), "corrupt_model"),
-    ],
-    ids=["text", "empty", "header only"],
-)
-async def test_a_bad_extractor_is_refused_before_it_is_kept(
-    hass: HomeAssistant, camera: FakeCamera, content: bytes, key: str
-) -> None:
-    models = Path(hass.config.path(DOMAIN, "models"))
-    models.mkdir(parents=True)
-    (models / "mine.tflite").write_bytes(content)
-    result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
-    chosen = {"extractor": "mine.tflite", "runtime": "portable"}
-    result = await hass.config_entries.flow.async_configure(result["flow_id"], chosen)
-    assert (result["type"], result["errors"]) == (FlowResultType.FORM, {"base": key})
-    assert (result["description_placeholders"] or {})["reason"]
-    # The same flow goes on to a good end.
-    result = await hass.config_entries.flow.async_configure(result["flow_id"], ENGINE)
-    assert result["type"] is FlowResultType.CREATE_ENTRY
-    await hass.async_block_till_done()
-    assert await hass.config_entries.async_unload(result["result"].entry_id)
-
-
-async def test_litert_is_offered_only_where_it_can_be_imported(
-    hass: HomeAssistant, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for available in (True, False):
-        monkeypatch.setattr(
-            "custom_components.coral_imprint.forms.litert_available", lambda available=available: available
-        )
-        result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
-        schema = result["data_schema"]
-        assert schema
-        (options,) = [value.config["options"] for key, value in schema.schema.items() if key == "runtime"]
-        assert options == ["auto", "portable", *(["litert"] if available else [])]
-        hass.config_entries.flow.async_abort(result["flow_id"])
-
-
-async def test_reconfigure_an_engine(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera) -> None:
-    await teach(hass, engine, camera, "closed", "open")
-    result = await engine.start_reconfigure_flow(hass)
-    assert (result["type"], result["step_id"]) == (FlowResultType.FORM, "reconfigure")
-    result = await hass.config_entries.flow.async_configure(result["flow_id"], {**ENGINE, "runtime": "portable"})
-    await hass.async_block_till_done(wait_background_tasks=True)
-    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
-    assert engine.data["runtime"] == "portable"
-    assert engine.state is ConfigEntryState.LOADED
-    assert engine.runtime_data.settings.runtime == "portable"
-    camera.show("closed", 3)
-    for _ in range(2):
-        await act(hass, engine, "look")
-    assert state(hass, "sensor.gate_class") == "closed"
-
-
-async def test_an_engine_whose_file_is_gone_says_so(hass: HomeAssistant, camera: FakeCamera) -> None:
-    entry = MockConfigEntry(domain=DOMAIN, data={"extractor": "gone.tflite", "runtime": "auto"})
-    entry.add_to_hass(hass)
-    assert not await hass.config_entries.async_setup(entry.entry_id)
-    assert entry.state is ConfigEntryState.SETUP_ERROR
-    assert entry.error_reason_translation_key == "model_error"
-
-
-# --- classifier ---------------------------------------------------------------------------------------------------
 
 
 async def test_add_a_classifier_without_a_reload(
@@ -234,7 +144,7 @@ async def test_another_region_embeds_the_examples_again(
     before = (await act(hass, engine, "look"))["evidence"]
     await reconfigure_classifier(hass, engine, region={**WHOLE, "left": 10, "right": 90})
     learner = engine.runtime_data.classifiers["gate_id"].learner
-    assert learner.region.left == pytest.approx(0.1)
+    assert learner.lens.region.left == pytest.approx(0.1)
     camera.show("open", 3)
     after = (await act(hass, engine, "look"))["evidence"]
     assert after != before
