@@ -214,11 +214,10 @@ class EngineFlow(ConfigFlow, domain=DOMAIN):
 
     async def async_step_recommended(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Show how the extractors compare, and propose one."""
-        if user_input is not None:
-            return await self._async_choose(user_input)
         comparison, self._comparison = self._comparison, None
         if comparison is None:
-            return await self._async_form()
+            return await self._async_choose(user_input)
+        # What was submitted, if anything, was meant for the step before.
         try:
             recommendation = comparison.result()
         except HomeAssistantError as err:

@@ -14,11 +14,12 @@ from homeassistant.util import dt as dt_util
 from .const import DOMAIN, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from .coordinator import ClassifierCoordinator
 from .embedders import Embedders
-from .embedding import BUILTIN, Embedder, EmbeddingError, SelfTestFailed
+from .embedding import BUILTIN, Embedder, EmbeddingError, RuntimeUnavailable, SelfTestFailed
 from .extractors import async_provide, async_source
 from .imprinting import StoreFailed, bin_whole, purge
 from .issues import EXTRACTOR, RUNTIME, async_report_extractor, async_report_runtime, async_settle
 from .models import ClassifierSettings, EngineSettings, bin_folder, data_folder
+from .requirements import async_install_litert, litert_state
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -69,8 +70,14 @@ class Engine:
         else:
             if source is None:
                 await self._async_use_builtin()
-        if self.embedders.extractor != self.settings.extractor:
-            self._keep_trying(at_once=source is None)  # a fetch takes its time; what failed just now can wait
+        fetch = source is None or self._wants_litert()
+        if fetch or self.embedders.extractor != self.settings.extractor:
+            self._keep_trying(at_once=fetch)  # takes its time; what failed just now can wait
+
+    def _wants_litert(self) -> bool:
+        """Whether LiteRT was chosen and is not here, as after an upgrade of Python, which starts without what was installed."""
+        chosen = self.settings.runtime == "litert" and self.embedders.extractor != BUILTIN
+        return chosen and litert_state() == "installable"
 
     async def _async_use_builtin(self) -> None:
         await self.embedders.async_use(BUILTIN, BUILTIN, self.settings)
@@ -89,7 +96,9 @@ class Engine:
         """Fetch, open and test the chosen extractor, and let the classifiers follow; return what went wrong."""
         async with self._changing:
             try:
-                await self._async_use(await async_provide(self._hass, self.settings.extractor))
+                source = await async_provide(self._hass, self.settings.extractor)
+                await self._async_install_litert()
+                await self._async_use(source)
             except EmbeddingError as err:
                 self._report(err)
                 return err
@@ -98,6 +107,14 @@ class Engine:
         if not self.classifiers:
             await self.embedders.async_close_unused()
         return None
+
+    async def _async_install_litert(self) -> None:
+        """Install LiteRT where it was chosen. Without it the portable runtime is used, which says why."""
+        if self.settings.runtime == "litert" and self.settings.extractor != BUILTIN:
+            try:
+                await async_install_litert(self._hass)
+            except RuntimeUnavailable as err:
+                _LOGGER.warning("%s", err)
 
     async def _async_use(self, source: str | Path) -> None:
         await self.embedders.async_use(self.settings.extractor, source, self.settings)
