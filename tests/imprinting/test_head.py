@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from imprinting import Head, UnusableHead, fit
+from imprinting import Head, Imprint, UnusableHead, fit
 from imprinting.scale import CERTAIN, HIGHEST, LOWEST, PRIOR_DEVIATION, scale_of_looks
 
 Vectors = NDArray[np.float32]
@@ -257,6 +257,7 @@ def test_saved_heads_come_back_equal(counts: list[int]) -> None:
     """Everything, to the bit."""
     head = fit(clouds(11, counts)[0]) if counts else fit({})
     again = Head.load(head.save("print ☂"), "print ☂")
+    assert isinstance(again, Imprint)
     assert again.classes == head.classes
     assert again.scale == head.scale
     assert again.prototypes.dtype == np.float32

@@ -51,6 +51,8 @@ OPERATIONS: dict[str, Operation] = {
     "set_background": lambda store: store.set_background(_class_id(store, "open"), True),
     "remove_class": lambda store: store.remove_class(_class_id(store, "open")),
     "remove_example": lambda store: store.remove_example(_first(store)),
+    "relabel_example": lambda store: store.relabel_example(store.examples()[0].id, _class_id(store, "closed")),
+    "undo_remove_example": lambda store: store.undo(),
     "set_aside": lambda store: store.set_aside(_first(store)),
     "purge": lambda store: store.purge(START.replace(year=2027)),
 }

@@ -91,3 +91,9 @@ class DownloadNotStored(DownloadError):
     """The disk refused what was fetched."""
 
     key = "download_not_stored"
+
+
+class WrongLabels(EmbeddingError):
+    """Labels that don't belong to the classes: not as many, or no labels at all."""
+
+    key = "wrong_labels"

@@ -2,55 +2,86 @@
 
 from .advice import Advice, Candidate, advise
 from .bin import bin_whole, purge
-from .cache import EmbeddingCache
+from .cache import EmbeddingCache, forget_in_folder
+from .choosing import KINDS, Chosen, choose, fit_kind
 from .decision import Decision, Rules, Verdict
 from .errors import (
     ClassExists,
     ImprintingError,
     InvalidLabel,
+    NothingToRedo,
+    NothingToUndo,
     StoreFailed,
+    UndoImpossible,
     UnknownClass,
     UnknownExample,
+    UnknownVersion,
     UnreadablePicture,
     UnusableHead,
 )
 from .evaluation import Trial, Validation, cross_validate, occasions
-from .head import Head, Scores, fit
+from .head import Head, Imprint, Imprinter, Scores, fit
+from .journal import Change
 from .names import check_labels
+from .outliers import Cluster, Odd
+from .prediction import Estimate
 from .records import Example, LearnedClass, Report
+from .report import Evaluation, evaluate
 from .shelf import EmbeddingShelf, InUse
 from .store import ExampleStore
+from .versions import HeadVersions, Version
+from .wording import Remark
 
 __all__ = [
+    "KINDS",
     "Advice",
     "Candidate",
+    "Change",
+    "Chosen",
     "ClassExists",
+    "Cluster",
     "Decision",
     "EmbeddingCache",
     "EmbeddingShelf",
+    "Estimate",
+    "Evaluation",
     "Example",
     "ExampleStore",
     "Head",
+    "HeadVersions",
+    "Imprint",
+    "Imprinter",
     "ImprintingError",
     "InUse",
     "InvalidLabel",
     "LearnedClass",
+    "NothingToRedo",
+    "NothingToUndo",
+    "Odd",
+    "Remark",
     "Report",
     "Rules",
     "Scores",
     "StoreFailed",
     "Trial",
+    "UndoImpossible",
     "UnknownClass",
     "UnknownExample",
+    "UnknownVersion",
     "UnreadablePicture",
     "UnusableHead",
     "Validation",
     "Verdict",
+    "Version",
     "advise",
     "bin_whole",
     "check_labels",
+    "choose",
     "cross_validate",
+    "evaluate",
     "fit",
+    "fit_kind",
+    "forget_in_folder",
     "occasions",
     "purge",
 ]

@@ -8,18 +8,25 @@ from . import durable, names
 KEPT = timedelta(days=7)
 
 
+def free_place(bin_folder: Path, place: str, now: datetime) -> str:
+    """Return where in the bin something may go: ``<moment>/<place>``, under a moment that nothing else has."""
+    moments = names.numbered_ids(names.stamp(now))
+    return f"{next(moment for moment in moments if not (bin_folder / moment).exists())}/{place}"
+
+
 def discard(bin_folder: Path, path: Path, place: str, now: datetime) -> Path:
     """Move a file or folder to ``<bin_folder>/<moment>/<place>`` and return where exactly it is.
 
     Durable on return. Raises StoreFailed.
     """
-    for stamp in names.numbered_ids(names.stamp(now)):
-        target = bin_folder / stamp / place
-        if not target.exists():
-            durable.make_folder(target.parent)
-            durable.move(path, target)
-            return target
-    raise AssertionError("numbers never end")
+    return put(path, bin_folder / free_place(bin_folder, place, now))
+
+
+def put(path: Path, target: Path) -> Path:
+    """Move a file or folder to a place in the bin, or out of it, and return that. Durable on return. Raises StoreFailed."""
+    durable.make_folder(target.parent)
+    durable.move(path, target)
+    return target
 
 
 def purge(bin_folder: Path, now: datetime) -> int:

@@ -80,6 +80,18 @@ class EmbeddingCache:
         self._records = len(live)
         return True
 
+    def forget(self, keys: Collection[bytes]) -> int:
+        """Remove the vectors of these keys from the file too, earlier ones included; return how many keys had one.
+
+        Raises StoreFailed, and then nothing is forgotten.
+        """
+        gone = {key for key in keys if key in self._vectors}
+        left = {key: vector for key, vector in self._vectors.items() if key not in gone}
+        if gone:
+            durable.write(self.path, self._header + b"".join(_record(key, vector) for key, vector in left.items()))
+            self._vectors, self._records = left, len(left)
+        return len(gone)
+
     def drop(self) -> None:
         """Remove the file and forget everything; ``put`` raises StoreFailed afterwards. Raises StoreFailed."""
         self._vectors = {}
@@ -105,6 +117,40 @@ class EmbeddingCache:
             self._records += 1
         if len(content) > self._end():
             durable.write(self.path, content[: self._end()])
+
+
+def forget_in_folder(folder: Path, keys: Collection[bytes], in_use: Collection[Path] = ()) -> int:
+    """Remove the vectors of some keys from every cache file in a folder but those in use; return from how many files.
+
+    For caches that nobody has open: the open ones have ``EmbeddingCache.forget``. Files that were set aside as damaged
+    are removed: what they hold can't be told. Raises StoreFailed.
+    """
+    changed = 0
+    for path, _ in durable.files(folder) if folder.is_dir() else ():
+        if path.suffix == BAD_SUFFIX:
+            durable.remove(path)
+            changed += 1
+        elif path.suffix == SUFFIX and path not in in_use:
+            changed += _forget_in_file(path, keys)
+    return changed
+
+
+def _forget_in_file(path: Path, keys: Collection[bytes]) -> bool:
+    content = durable.read(path)
+    numbers = content[len(_MAGIC) : len(_MAGIC) + _NUMBERS.size]
+    if not content.startswith(_MAGIC) or len(numbers) < _NUMBERS.size:
+        return False
+    version, length, named = _NUMBERS.unpack(numbers)
+    start = len(_MAGIC) + _NUMBERS.size + named + _CHECKSUM.size
+    if version != _VERSION or not length:
+        return False
+    size = KEY_BYTES + _FLOAT.itemsize * length + _CHECKSUM.size
+    records = [content[at : at + size] for at in range(start, len(content) - size + 1, size)]
+    left = [record for record in records if record[:KEY_BYTES] not in keys]
+    if len(left) == len(records):
+        return False
+    durable.write(path, content[:start] + b"".join(left))
+    return True
 
 
 def _header(fingerprint: str, length: int) -> bytes:

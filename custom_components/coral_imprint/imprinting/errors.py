@@ -57,3 +57,27 @@ class UnusableHead(ImprintingError):
     """The bytes are no head, are damaged, or belong to other embeddings."""
 
     key = "unusable_head"
+
+
+class NothingToUndo(ImprintingError):
+    """No change that could be undone."""
+
+    key = "nothing_to_undo"
+
+
+class NothingToRedo(ImprintingError):
+    """No change that was undone and could be made again."""
+
+    key = "nothing_to_redo"
+
+
+class UndoImpossible(ImprintingError):
+    """What a change left, or what it would bring back, is not as it was: changed by hand or gone from the bin."""
+
+    key = "undo_impossible"
+
+
+class UnknownVersion(ImprintingError):
+    """No version of the head of this number."""
+
+    key = "unknown_version"

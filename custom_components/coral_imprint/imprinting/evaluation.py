@@ -5,7 +5,7 @@ are therefore grouped into occasions by time, and an occasion is taught or asked
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
@@ -36,6 +36,12 @@ class Scorer(Protocol):
 Fit: TypeAlias = Callable[[Embeddings, Groups | None], Scorer]
 """Makes a head from embeddings by class and their occasions, as ``fit`` does."""
 
+Rule: TypeAlias = Callable[[NDArray[np.float32], Scores], bool]
+"""Whether a look, its embedding and what a head says of it, is sure enough to be acted upon."""
+
+Judge: TypeAlias = Callable[[Embeddings, Groups | None], Rule]
+"""Makes the rule from what a head was taught."""
+
 _Place: TypeAlias = tuple[str, int]
 """What is taught or asked for as a whole: an occasion and 0, or a class of one occasion and its half, 1 or 2."""
 
@@ -61,6 +67,12 @@ class Trial:
     loss: float
     """Brier's score (1950): squared distance of the probabilities from the truth, summed over classes: 0 (sure and
     right) to 2 (sure and wrong)."""
+
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    """What the head gave to each class it knew, adding up to 1."""
+
+    accepted: bool = True
+    """Whether the rule in use would have acted upon the look; always, where none was given."""
 
     @property
     def right(self) -> bool:
@@ -139,7 +151,13 @@ def occasions(times: Sequence[datetime], gap: timedelta = GAP, longest: timedelt
 
 
 def cross_validate(
-    embeddings: Embeddings, groups: Groups, fit: Fit = imprint, *, most_folds: int = 10, seed: int = 0
+    embeddings: Embeddings,
+    groups: Groups,
+    fit: Fit = imprint,
+    *,
+    most_folds: int = 10,
+    seed: int = 0,
+    judge: Judge | None = None,
 ) -> Validation | None:
     """Teach heads all but some occasions and ask them for the examples of these.
 
@@ -147,7 +165,7 @@ def cross_validate(
     each row, and one name is one occasion whatever the class. Each occasion is left out once: alone where there are at
     most ``most_folds``, else together with others, dealt out so that each fold has its share of each class (``seed``
     settles ties). A class of one occasion is split in two by order. A single example, and examples without which a
-    class would not be taught, are taught and not asked for.
+    class would not be taught, are taught and not asked for. ``judge`` says which looks would be acted upon.
 
     Returns None where nothing can be asked for, or there is no second class. Raises ValueError on less than two folds
     and groups that don't match, and what ``fit`` raises.
@@ -163,7 +181,7 @@ def cross_validate(
     found: list[Trial] = []
     for fold in range(max(folds.values(), default=-1) + 1):
         out = {name: np.array([folds[place] == fold for place in own], dtype=bool) for name, own in places.items()}
-        found += _ask(embeddings, groups, {name: mask for name, mask in out.items() if not mask.all()}, fit)
+        found += _ask(embeddings, groups, {name: mask for name, mask in out.items() if not mask.all()}, fit, judge)
     if not found:
         return None
     order = {name: index for index, name in enumerate(embeddings)}
@@ -173,7 +191,9 @@ def cross_validate(
     return Validation(tuple(found), untested, split)
 
 
-def _ask(embeddings: Embeddings, groups: Groups, out: Mapping[str, NDArray[np.bool_]], fit: Fit) -> list[Trial]:
+def _ask(
+    embeddings: Embeddings, groups: Groups, out: Mapping[str, NDArray[np.bool_]], fit: Fit, judge: Judge | None
+) -> list[Trial]:
     """Teach a head what is not masked, and all of a class that has no mask; ask it for what is."""
     if not any(mask.any() for mask in out.values()):
         return []
@@ -184,18 +204,21 @@ def _ask(embeddings: Embeddings, groups: Groups, out: Mapping[str, NDArray[np.bo
             taught[name] = embeddings[name][~mask]
             occasion[name] = [group for group, left_out in zip(groups[name], mask, strict=True) if not left_out]
     head = fit(taught, occasion)
-    return [
-        _trial(name, int(row), groups[name][row], head.score(embeddings[name][row]))
-        for name, mask in out.items()
-        for row in np.flatnonzero(mask)
-    ]
+    accepts = judge(taught, occasion) if judge else None
+    found = []
+    for name, mask in out.items():
+        for row in np.flatnonzero(mask):
+            vector = embeddings[name][row]
+            scores = head.score(vector)
+            found.append(_trial(name, int(row), groups[name][row], scores, accepts is None or accepts(vector, scores)))
+    return found
 
 
-def _trial(name: str, row: int, occasion: str, scores: Scores) -> Trial:
+def _trial(name: str, row: int, occasion: str, scores: Scores, accepted: bool) -> Trial:
     probability = scores.probability
     right = probability[name]
     loss = sum(value**2 for value in probability.values()) - right**2 + (1 - right) ** 2
-    return Trial(name, row, occasion, scores.best or "", right, loss)
+    return Trial(name, row, occasion, scores.best or "", right, loss, probability, accepted)
 
 
 def _places(name: str, groups: Sequence[str]) -> list[_Place]:

@@ -23,12 +23,20 @@ def scale_of_prototypes(prototypes: NDArray[np.float64]) -> float:
     Few examples lie farther from each other than the means of many, and their prototypes too: the scale then is lower
     and looks are less certain, as they should be.
     """
-    cosines = prototypes @ prototypes.T
-    rivals = cosines - cosines.diagonal()[:, None]
+    return scale_of_certainty(prototypes @ prototypes.T)
+
+
+def scale_of_certainty(scores: NDArray[np.float64]) -> float:
+    """Return the scale at which the least certain of typical looks, one per class, is CERTAIN.
+
+    ``scores`` has shape (C, C), C >= 2: row c holds the scores of a look that is typical of class c.
+    """
+    rivals = scores - scores.diagonal()[:, None]
     np.fill_diagonal(rivals, -np.inf)
 
     def doubt(scale: float) -> float:
-        return float(np.exp(scale * rivals).sum(axis=1).max()) - (1 / CERTAIN - 1)
+        # Beyond the limit it is too much doubt, however much.
+        return float(np.exp(np.minimum(scale * rivals, 700)).sum(axis=1).max()) - (1 / CERTAIN - 1)
 
     low, high = math.log(LOWEST), math.log(HIGHEST)
     for _ in range(_STEPS):
@@ -38,23 +46,29 @@ def scale_of_prototypes(prototypes: NDArray[np.float64]) -> float:
 
 
 def scale_of_looks(
-    scores: NDArray[np.float64], truth: NDArray[np.intp], weights: NDArray[np.float64], expected: float
+    scores: NDArray[np.float64],
+    truth: NDArray[np.intp],
+    weights: NDArray[np.float64],
+    expected: float,
+    deviation: float = PRIOR_DEVIATION,
 ) -> float:
     """Return the most plausible scale, given looks at examples that their prototypes have not seen.
 
-    ``scores`` has shape (n, C), ``truth`` (n,) says which column is right, ``weights`` (n,) how much a look counts. Maximum a posteriori: the likelihood of the
-    right classes under the softmax, times a log-normal prior about ``expected``. Within one e-fold of ``expected`` the
-    negative logarithm is convex, so that its only root there is found by halving.
+    ``scores`` has shape (n, C), ``truth`` (n,) says which column is right, ``weights`` (n,) how much a look counts.
+    Maximum a posteriori: the likelihood of the right classes under the softmax, times a log-normal prior about
+    ``expected``, whose logarithm has the standard deviation ``deviation``. The slope's root is looked for by halving
+    within three deviations of ``expected``.
     """
     right = scores[np.arange(len(truth)), truth]
     rivals = scores - right[:, None]
+    rivals_below = rivals - rivals.max(axis=1, keepdims=True)
 
     def slope(scale: float) -> float:
-        odds = np.exp(scale * (rivals - rivals.max(axis=1, keepdims=True)))
+        odds = np.exp(scale * rivals_below)
         mean_rival = (odds * rivals).sum(axis=1) / odds.sum(axis=1)
-        return float(weights @ mean_rival) + math.log(scale / expected) / (PRIOR_DEVIATION**2 * scale)
+        return float(weights @ mean_rival) + math.log(scale / expected) / (deviation**2 * scale)
 
-    low, high = math.log(expected) - 1, math.log(expected) + 1
+    low, high = math.log(expected) - 3 * deviation, math.log(expected) + 3 * deviation
     for _ in range(_STEPS):
         middle = (low + high) / 2
         low, high = (low, middle) if slope(math.exp(middle)) > 0 else (middle, high)

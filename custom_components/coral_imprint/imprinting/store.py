@@ -2,17 +2,28 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
+import hashlib
 from pathlib import Path
-from types import MappingProxyType
 from uuid import uuid4
 
 from . import durable, names
-from .bin import discard, purge
-from .errors import ClassExists, StoreFailed, UnknownClass, UnknownExample, UnreadablePicture
-from .loading import BIN, LARGEST, Loader, folder_is_taken, move_class_folder, next_moment, set_aside
-from .records import Example, LearnedClass, Report, example_at, marker_of
+from .bin import free_place, purge
+from .errors import (
+    NothingToRedo,
+    NothingToUndo,
+    StoreFailed,
+    UndoImpossible,
+    UnknownClass,
+    UnknownExample,
+    UnreadablePicture,
+)
+from .filed import Filed, value_of
+from .journal import Change, Journal, Step, Subject, Value, Way, moved
+from .loading import BIN, LARGEST, Loader, folder_is_taken, next_moment, set_aside
+from .records import Example, LearnedClass, Report
+
+JOURNAL = ".journal.json"
 
 
 def _utc_now() -> datetime:
@@ -26,6 +37,10 @@ class ExampleStore:
     (``classes``, ``class_named``, ``examples``) may be used from any thread at any time: memory is replaced as a whole,
     after the disk has the change. Everything that touches the disk may raise StoreFailed; then the change has either not
     happened or is seen by the next ``load``, and it may be tried again.
+
+    What changes classes, labels or examples is noted, and can be undone and made again in order, after a restart too:
+    ``undo``, ``redo``. Ids outlive that. What is done by hand in the folders is not noted; where it is in the way of
+    an undo, that change is given up with UndoImpossible and the one before it comes next.
     """
 
     def __init__(
@@ -44,8 +59,8 @@ class ExampleStore:
         self._to_jpeg = to_jpeg
         self._unreadable = unreadable
         self._clock = clock
-        self._classes: Mapping[str, LearnedClass] = MappingProxyType({})
-        self._examples: Mapping[str, Example] = MappingProxyType({})
+        self._filed = Filed(root)
+        self._journal = Journal(root / JOURNAL)
 
     def load(self) -> Report:
         """Read the folder, put right what a crash left, adopt pictures that were dropped in.
@@ -54,82 +69,91 @@ class ExampleStore:
         """
         loader = Loader(self.root, self._to_jpeg, self._unreadable, self._clock())
         report = loader.run()
-        self._classes = MappingProxyType(loader.tree.classes)
-        self._examples = MappingProxyType(loader.tree.examples)
+        self._filed.take_over(loader.tree)
+        self._journal.read()
+        self._journal.settle(self._filed.happened, self._clock())
         return report
 
     @property
     def classes(self) -> Mapping[str, LearnedClass]:
         """The classes by id, in creation order."""
-        return self._classes
+        return self._filed.classes
 
     def class_named(self, name: str) -> LearnedClass:
         """Return the class of this label, whatever its case, or of this id. Raises UnknownClass."""
-        for learned in self._classes.values():
+        for learned in self._filed.classes.values():
             if names.fold(learned.label) == names.fold(name.strip()):
                 return learned
-        if name in self._classes:
-            return self._classes[name]
+        if name in self._filed.classes:
+            return self._filed.classes[name]
         raise UnknownClass(f"there is no class {name!r}", name=name)
 
     def examples(self, class_id: str | None = None) -> list[Example]:
         """Return the examples, or those of one class, in the order they were captured."""
-        chosen = [one for one in self._examples.values() if class_id is None or one.class_id == class_id]
+        chosen = [one for one in self._filed.examples.values() if class_id is None or one.class_id == class_id]
         return sorted(chosen, key=lambda one: (one.captured, one.id))
+
+    @property
+    def taught(self) -> str:
+        """A digest (32 hexadecimal digits) of what is taught: classes, whether background, and the examples of each.
+
+        The same again when it is undone; the labels don't matter.
+        """
+        lines = [f"{learned.id} {learned.background}" for learned in self._filed.classes.values()]
+        lines += [f"{one.class_id} {one.key.hex()}" for one in self._filed.examples.values()]
+        return hashlib.blake2b("\n".join(sorted(lines)).encode(), digest_size=16).hexdigest()
+
+    @property
+    def next_undo(self) -> Change | None:
+        """The change that ``undo`` takes back, if nothing is in its way."""
+        return self._journal.ahead("undo")
+
+    @property
+    def next_redo(self) -> Change | None:
+        """The change that ``redo`` makes again, if nothing is in its way."""
+        return self._journal.ahead("redo")
 
     def add_class(self, label: str, background: bool = False) -> LearnedClass:
         """Make a class. Raises InvalidLabel, ClassExists, StoreFailed."""
-        kept = self._free_label(label)
+        kept = self._filed.free_label(label)
         learned = LearnedClass(
             uuid4().hex,
             kept,
             background,
-            next_moment(self._classes.values(), self._clock().astimezone(UTC)),
-            names.free_folder_name(kept, lambda name: folder_is_taken(self.root, self._classes.values(), name)),
+            next_moment(self._filed.classes.values(), self._clock().astimezone(UTC)),
+            names.free_folder_name(kept, lambda name: folder_is_taken(self.root, self._filed.classes.values(), name)),
         )
+        step = self._begin("class", learned.id, None, (kept, background))
         durable.make_folder(self.root / learned.folder)
-        self._mark(learned)
+        self._filed.mark(learned)
+        self._journal.finish(step)
         return learned
 
     def rename_class(self, class_id: str, label: str) -> LearnedClass:
         """Give a class another label; its id stays. Raises UnknownClass, InvalidLabel, ClassExists, StoreFailed."""
-        learned = self._class(class_id)
-        renamed = replace(learned, label=self._free_label(label, class_id))
-        self._mark(renamed)
-        others = [other for other in self._classes.values() if other.id != class_id]
-        if names.folder_fits(learned.folder, renamed.label):
-            return renamed
-        folder = names.free_folder_name(renamed.label, lambda name: self._is_occupied(name, learned.folder, others))
-        folder = move_class_folder(self.root, learned.folder, folder)
-        renamed = replace(renamed, folder=folder)
-        self._keep_class(renamed)
-        self._examples = MappingProxyType(
-            {
-                one.id: replace(one, path=self.root / folder / one.path.name) if one.class_id == class_id else one
-                for one in self._examples.values()
-            }
-        )
-        return renamed
+        learned = self._filed.learned(class_id)
+        return self._change_class(learned, self._filed.free_label(label, class_id), learned.background)
 
     def set_background(self, class_id: str, background: bool) -> LearnedClass:
         """Say whether a class means "nothing to report". Raises UnknownClass, StoreFailed."""
-        learned = replace(self._class(class_id), background=background)
-        self._mark(learned)
-        return learned
+        learned = self._filed.learned(class_id)
+        return self._change_class(learned, learned.label, background)
 
     def remove_class(self, class_id: str) -> None:
         """Move a class with its examples to the bin. Raises UnknownClass, StoreFailed."""
-        learned = self._class(class_id)
-        self._discard(self.root / learned.folder, learned.folder)
-        self._classes = MappingProxyType({key: one for key, one in self._classes.items() if key != class_id})
-        self._examples = MappingProxyType({key: one for key, one in self._examples.items() if one.class_id != class_id})
+        learned = self._filed.learned(class_id)
+        if not (self.root / learned.folder).exists():
+            # Removed by hand before.
+            self._filed.forget_class(class_id)
+            return
+        self._do("class", class_id, value_of(learned), None, learned.folder)
 
     def add_example(self, class_id: str, picture: bytes) -> Example:
         """File a picture under a class; it is on disk when this returns.
 
         Raises UnknownClass, UnreadablePicture, StoreFailed.
         """
-        learned = self._class(class_id)
+        learned = self._filed.learned(class_id)
         if len(picture) > LARGEST:
             raise UnreadablePicture(f"the picture has {len(picture)} bytes, at most {LARGEST} are taken")
         try:
@@ -140,8 +164,9 @@ class ExampleStore:
         path = next(
             path
             for example_id in names.example_ids(self._clock(), jpeg)
-            if example_id not in self._examples and not (path := folder / f"{example_id}{names.SUFFIX}").exists()
+            if example_id not in self._filed.examples and not (path := folder / f"{example_id}{names.SUFFIX}").exists()
         )
+        step = self._begin("example", path.stem, None, class_id)
         try:
             durable.write(path, jpeg)
         except StoreFailed:
@@ -149,67 +174,126 @@ class ExampleStore:
             with suppress(StoreFailed):
                 durable.remove(path)
             raise
-        example = example_at(path, class_id, durable.status(path))
-        self._examples = MappingProxyType({**self._examples, example.id: example})
+        example = self._filed.keep_example(path, class_id)
+        self._journal.finish(step)
         return example
 
     def read(self, example: Example) -> bytes:
         """Return an example's picture as it was filed. Raises StoreFailed."""
         return durable.read(example.path)
 
+    def relabel_example(self, example_id: str, class_id: str) -> Example:
+        """File an example under another class; its id stays. Raises UnknownExample, UnknownClass, StoreFailed."""
+        example = self._filed.example(example_id)
+        learned = self._filed.learned(class_id)
+        if example.class_id == class_id:
+            return example
+        if not example.path.exists() or (self.root / learned.folder / example.path.name).exists():
+            # An attempt that failed came through after all, or a file of that name was dropped in: adopting renames it.
+            self.load()
+            example, learned = self._filed.example(example_id), self._filed.learned(class_id)
+            if example.class_id == class_id:
+                return example
+        self._do("example", example_id, example.class_id, class_id)
+        return self._filed.examples[example_id]
+
     def remove_example(self, example_id: str) -> None:
         """Move an example to the bin. Raises UnknownExample, StoreFailed."""
-        example = self._example(example_id)
-        self._discard(example.path, f"{example.path.parent.name}/{example.path.name}")
-        self._forget_example(example_id)
+        example = self._filed.example(example_id)
+        if not example.path.exists():
+            # Removed by hand before.
+            self._filed.forget_example(example_id)
+            return
+        self._do("example", example_id, example.class_id, None, f"{example.path.parent.name}/{example.path.name}")
+
+    def erase_example(self, example_id: str) -> int:
+        """Remove a picture for good, out of its class and out of the bin; return how many files that were.
+
+        Can't be undone, and the journal forgets the example. What was made from it elsewhere (embeddings, versions of
+        the head) is not the store's: ``EmbeddingCache.forget``, ``HeadVersions.forget``. Raises UnknownExample,
+        StoreFailed.
+        """
+        name = example_id + names.SUFFIX
+        folders = [folder for moment in self._binned() for folder in durable.folders(moment)]
+        found = [path for folder in folders if (path := folder / name).is_file()]
+        example = self._filed.examples.get(example_id)
+        if example is not None:
+            found.append(example.path)
+        for path in found:
+            durable.remove(path)
+        self._filed.forget_example(example_id)
+        if not self._journal.forget(example_id) and not found:
+            raise UnknownExample(f"there is no example {example_id!r}", name=example_id)
+        return len(found)
 
     def set_aside(self, example_id: str) -> None:
         """Move an example that turns out to be unreadable out of its class. Raises UnknownExample, StoreFailed."""
-        example = self._example(example_id)
+        example = self._filed.example(example_id)
         if example.path.exists():
             set_aside(self.root, example.path)
-        self._forget_example(example_id)
+        self._filed.forget_example(example_id)
+
+    def undo(self) -> Change:
+        """Take back the last change that is in force and return it.
+
+        Raises NothingToUndo; UndoImpossible where something was changed by hand since, and then this change is given
+        up; StoreFailed, and then trying again does not take back more than the one.
+        """
+        return self._step("undo")
+
+    def redo(self) -> Change:
+        """Make the change again that was undone last and return it. Raises NothingToRedo, and as ``undo``."""
+        return self._step("redo")
 
     def purge(self, now: datetime) -> int:
         """Remove for good what was deleted more than a week ago; return how many deletions. Raises StoreFailed."""
         return purge(self.root / BIN, now)
 
-    def _class(self, class_id: str) -> LearnedClass:
-        if class_id not in self._classes:
-            raise UnknownClass(f"there is no class {class_id!r}", name=class_id)
-        return self._classes[class_id]
+    # Steps
 
-    def _example(self, example_id: str) -> Example:
-        if example_id not in self._examples:
-            raise UnknownExample(f"there is no example {example_id!r}", name=example_id)
-        return self._examples[example_id]
+    def _step(self, way: Way) -> Change:
+        tried = [step for step in self._journal.pending if step.way == way]
+        # What was done by hand since is seen, and whether an attempt that failed came through after all.
+        self.load()
+        if tried and self._journal.is_taken(tried[-1]):
+            return tried[-1].change
+        change = self._journal.ahead(way)
+        if change is None:
+            raise NothingToUndo("nothing to undo") if way == "undo" else NothingToRedo("nothing to redo")
+        step = Step(way, change)
+        if reason := self._filed.obstacle(step):
+            self._journal.drop(change)
+            raise UndoImpossible(reason)
+        if step.target is None:
+            step = moved(step, free_place(self.root / BIN, self._filed.bin_name(change), self._clock()))
+        self._journal.begin(step)
+        self._filed.perform(step)
+        if step.origin is None and step.change.subject == "class":
+            self.load()
+        self._journal.finish(step)
+        return step.change
 
-    def _free_label(self, label: str, but_for: str | None = None) -> str:
-        kept = names.check_label(label)
-        for learned in self._classes.values():
-            if learned.id != but_for and names.fold(learned.label) == names.fold(kept):
-                raise ClassExists(f"there is a class {learned.label!r} already", name=learned.label)
-        return kept
+    def _begin(self, subject: Subject, own_id: str, before: Value, after: Value, place: str = "") -> Step:
+        """Note a change that is about to be made; ``place`` is what becomes of its name in the bin."""
+        now = self._clock()
+        where = free_place(self.root / BIN, place, now) if place else ""
+        number = self._journal.next_number()
+        change = Change(number=number, at=now, subject=subject, id=own_id, before=before, after=after, place=where)
+        step = Step("do", change)
+        self._journal.begin(step)
+        return step
 
-    def _is_occupied(self, name: str, own: str, others: list[LearnedClass]) -> bool:
-        """Whether a class folder can't take this name from its own."""
-        if folder_is_taken(self.root, others, name):
-            return True
-        path, current = self.root / name, self.root / own
-        return path.exists() and not (current.exists() and path.samefile(current))
+    def _do(self, subject: Subject, own_id: str, before: Value, after: Value, place: str = "") -> None:
+        step = self._begin(subject, own_id, before, after, place)
+        self._filed.perform(step)
+        self._journal.finish(step)
 
-    def _mark(self, learned: LearnedClass) -> None:
-        """Commit a class to disk, then to memory."""
-        durable.write(self.root / learned.folder / names.MARKER, marker_of(learned))
-        self._keep_class(learned)
+    def _change_class(self, learned: LearnedClass, label: str, background: bool) -> LearnedClass:
+        if (label, background) != value_of(learned):
+            self._do("class", learned.id, value_of(learned), (label, background))
+            return self._filed.classes[learned.id]
+        return self._filed.change_class(learned, label, background)
 
-    def _keep_class(self, learned: LearnedClass) -> None:
-        self._classes = MappingProxyType({**self._classes, learned.id: learned})
-
-    def _forget_example(self, example_id: str) -> None:
-        self._examples = MappingProxyType({key: one for key, one in self._examples.items() if key != example_id})
-
-    def _discard(self, path: Path, place: str) -> None:
-        """Move something to the bin; the user may have removed it by hand before."""
-        if path.exists():
-            discard(self.root / BIN, path, place, self._clock())
+    def _binned(self) -> list[Path]:
+        bin_folder = self.root / BIN
+        return durable.folders(bin_folder) if bin_folder.is_dir() else []

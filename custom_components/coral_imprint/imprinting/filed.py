@@ -1,0 +1,198 @@
+"""The classes and examples of one classifier as they are filed: on disk, and in memory after the disk.
+
+What the store does, undoes and makes again all comes down to ``perform``: an example, or a class, goes from one value to
+another (``journal.Value``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from . import durable, names
+from .bin import put
+from .errors import ClassExists, UnknownClass, UnknownExample
+from .journal import Change, Step, Value
+from .loading import BIN, Tree, folder_is_taken, move_class_folder
+from .records import Example, LearnedClass, example_at, marker_of
+
+CHANGED: Final = "it was changed in another way since"
+GONE_FROM_BIN: Final = "it is not in the bin any more"
+CLASS_GONE: Final = "its class is not there any more"
+NAME_TAKEN: Final = "its name has been taken since"
+NOT_EMPTY: Final = "the class holds pictures that were put there by hand"
+
+
+class Filed:
+    """Memory is replaced as a whole, after the disk has the change, so that any thread may read it at any time."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the classifier's folder without touching it."""
+        self.root = root
+        self.classes: Mapping[str, LearnedClass] = MappingProxyType({})
+        """By id, in creation order."""
+        self.examples: Mapping[str, Example] = MappingProxyType({})
+        """By id."""
+
+    def take_over(self, tree: Tree) -> None:
+        """Take what was read from the folder for what is there."""
+        self.classes = MappingProxyType(tree.classes)
+        self.examples = MappingProxyType(tree.examples)
+
+    def learned(self, class_id: str) -> LearnedClass:
+        """Return a class. Raises UnknownClass."""
+        if class_id not in self.classes:
+            raise UnknownClass(f"there is no class {class_id!r}", name=class_id)
+        return self.classes[class_id]
+
+    def example(self, example_id: str) -> Example:
+        """Return an example. Raises UnknownExample."""
+        if example_id not in self.examples:
+            raise UnknownExample(f"there is no example {example_id!r}", name=example_id)
+        return self.examples[example_id]
+
+    def free_label(self, label: str, but_for: str | None = None) -> str:
+        """Return the label as it is kept. Raises InvalidLabel, or ClassExists where another class has it."""
+        kept = names.check_label(label)
+        for learned in self.classes.values():
+            if learned.id != but_for and names.fold(learned.label) == names.fold(kept):
+                raise ClassExists(f"there is a class {learned.label!r} already", name=learned.label)
+        return kept
+
+    # What the disk has
+
+    def mark(self, learned: LearnedClass) -> None:
+        """Commit a class to disk, then to memory. Raises StoreFailed."""
+        durable.write(self.root / learned.folder / names.MARKER, marker_of(learned))
+        self._keep_class(learned)
+
+    def keep_example(self, path: Path, class_id: str) -> Example:
+        """Take a file that is on disk into memory. Raises StoreFailed."""
+        example = example_at(path, class_id, durable.status(path))
+        self.examples = MappingProxyType({**self.examples, example.id: example})
+        return example
+
+    def forget_example(self, example_id: str) -> None:
+        """Take in that an example is not there any more."""
+        self.examples = MappingProxyType({key: one for key, one in self.examples.items() if key != example_id})
+
+    def forget_class(self, class_id: str) -> None:
+        """Take in that a class is not there any more, nor its examples."""
+        self.classes = MappingProxyType({key: one for key, one in self.classes.items() if key != class_id})
+        self.examples = MappingProxyType({key: one for key, one in self.examples.items() if one.class_id != class_id})
+
+    def change_class(self, learned: LearnedClass, label: str, background: bool) -> LearnedClass:
+        """Give a class a label that is free and a meaning. Raises StoreFailed."""
+        changed = replace(learned, label=label, background=background)
+        self.mark(changed)
+        if names.folder_fits(learned.folder, label):
+            return changed
+        others = [other for other in self.classes.values() if other.id != learned.id]
+        wanted = names.free_folder_name(label, lambda name: self._is_occupied(name, learned.folder, others))
+        folder = move_class_folder(self.root, learned.folder, wanted)
+        changed = replace(changed, folder=folder)
+        self._keep_class(changed)
+        self.examples = MappingProxyType(
+            {
+                one.id: replace(one, path=self.root / folder / one.path.name) if one.class_id == learned.id else one
+                for one in self.examples.values()
+            }
+        )
+        return changed
+
+    # Steps
+
+    def value(self, change: Change) -> Value:
+        """Return what the example or class of a change has now."""
+        if change.subject == "example":
+            example = self.examples.get(change.id)
+            return None if example is None else example.class_id
+        learned = self.classes.get(change.id)
+        return None if learned is None else value_of(learned)
+
+    def happened(self, step: Step) -> bool:
+        """Whether a step that was begun was taken."""
+        if self.value(step.change) != step.target:
+            return False
+        return step.target is not None or self._in_bin(step.change).exists()
+
+    def bin_name(self, change: Change) -> str:
+        """Return what the example or class of a change, which is there, is called in the bin."""
+        if change.subject == "class":
+            return self.classes[change.id].folder
+        path = self.examples[change.id].path
+        return f"{path.parent.name}/{path.name}"
+
+    def obstacle(self, step: Step) -> str | None:
+        """Return why a change can't be undone or made again, or None where it can."""
+        change, target = step.change, step.target
+        if self.value(change) != step.origin:
+            return CHANGED
+        if step.origin is None and not self._in_bin(change).exists():
+            return GONE_FROM_BIN
+        if isinstance(target, str):
+            if target not in self.classes:
+                return CLASS_GONE
+            return NAME_TAKEN if self._example_path(change.id, target).exists() else None
+        if target is not None:
+            others = (other for other in self.classes.values() if other.id != change.id)
+            return NAME_TAKEN if any(names.fold(one.label) == names.fold(target[0]) for one in others) else None
+        by_hand = change.before is None and any(one.class_id == change.id for one in self.examples.values())
+        return NOT_EMPTY if change.subject == "class" and by_hand else None
+
+    def perform(self, step: Step) -> None:
+        """Take a step that nothing is in the way of; a class that comes back is in memory after the next load.
+
+        Raises StoreFailed.
+        """
+        change, target = step.change, step.target
+        if change.subject == "example":
+            self._move_example(change, target)
+        elif target is None:
+            put(self.root / self.classes[change.id].folder, self._in_bin(change))
+            self.forget_class(change.id)
+        elif step.origin is None:
+            durable.move(self._in_bin(change), self.root / self._folder_back(change, str(target[0])))
+        else:
+            self.change_class(self.classes[change.id], str(target[0]), bool(target[1]))
+
+    def _move_example(self, change: Change, target: Value) -> None:
+        example = self.examples.get(change.id)
+        source = self._in_bin(change) if example is None else example.path
+        if target is None:
+            put(source, self._in_bin(change))
+            self.forget_example(change.id)
+            return
+        path = self._example_path(change.id, str(target))
+        durable.move(source, path)
+        self.keep_example(path, str(target))
+
+    def _in_bin(self, change: Change) -> Path:
+        return self.root / BIN / (change.place or "nowhere")
+
+    def _example_path(self, example_id: str, class_id: str) -> Path:
+        return self.root / self.classes[class_id].folder / (example_id + names.SUFFIX)
+
+    def _folder_back(self, change: Change, label: str) -> str:
+        """Return the folder that a class comes back to: its own if nothing else has that."""
+        own = self._in_bin(change).name
+        return own if not self._blocks(own) else names.free_folder_name(label, self._blocks)
+
+    def _blocks(self, name: str) -> bool:
+        return folder_is_taken(self.root, self.classes.values(), name) or (self.root / name).exists()
+
+    def _is_occupied(self, name: str, own: str, others: list[LearnedClass]) -> bool:
+        """Whether a class folder can't take this name from its own."""
+        if folder_is_taken(self.root, others, name):
+            return True
+        path, current = self.root / name, self.root / own
+        return path.exists() and not (current.exists() and path.samefile(current))
+
+    def _keep_class(self, learned: LearnedClass) -> None:
+        self.classes = MappingProxyType({**self.classes, learned.id: learned})
+
+
+def value_of(learned: LearnedClass) -> Value:
+    """Return what a change notes about a class."""
+    return learned.label, learned.background
