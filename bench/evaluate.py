@@ -8,7 +8,7 @@ percent, its 95 % interval and, with ``--unknowns``, how well foreign pictures a
 
 import argparse
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 import json
 from pathlib import Path
@@ -21,7 +21,17 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
 
-from embedding import BUILTIN, WHOLE, Embedder, EmbeddingError, NotAPicture, open_embedder
+from embedding import (
+    BUILTIN,
+    CATALOGUE,
+    WHOLE,
+    Embedder,
+    EmbeddingError,
+    ModelError,
+    NotAPicture,
+    find_file,
+    open_embedder,
+)
 from imprinting import Head, fit
 
 MAX_QUERIES: Final = 30
@@ -31,7 +41,13 @@ GENUINE_ACCEPTED: Final = 0.95
 _TRIES: Final = 50
 _SPLITS: Final = frozenset({"train", "training", "test", "val", "valid", "validation"})
 
+_NAMES: Final = ", ".join((BUILTIN, *CATALOGUE))
+
 Vectors = NDArray[np.float32]
+FitHead = Callable[[Mapping[str, Vectors]], Head]
+
+HEADS: Final[Mapping[str, FitHead]] = {"auto": fit, "imprint": fit}
+"""How a head is made of examples, by name. What the integration uses is the imprint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +169,9 @@ def _fill(
     return Episode(examples, queries)
 
 
-def play(pictures: PictureSet, episode: Episode, unknowns: Vectors) -> Outcome:
+def play(pictures: PictureSet, episode: Episode, unknowns: Vectors, fit_head: FitHead) -> Outcome:
     """Teach a head the examples and ask it for the queries."""
-    head = fit({name: pictures.vectors[rows] for name, rows in episode.examples.items()})
+    head = fit_head({name: pictures.vectors[rows] for name, rows in episode.examples.items()})
     right: list[float] = []
     genuine: list[float] = []
     for name, rows in episode.queries.items():
@@ -204,7 +220,7 @@ def evaluate(pictures: PictureSet, unknowns: Vectors, options: argparse.Namespac
             if episode is None:
                 warn(f"{name}: too few pictures or groups for {shots} examples a class: {len(outcomes)} episodes")
                 break
-            outcomes.append(play(pictures, episode, unknowns))
+            outcomes.append(play(pictures, episode, unknowns, HEADS[options.head]))
         if outcomes:
             report[str(shots)] = summary(outcomes)
     report["ms_per_picture"] = round(pictures.ms_per_picture, 3)
@@ -212,10 +228,26 @@ def evaluate(pictures: PictureSet, unknowns: Vectors, options: argparse.Namespac
     return report
 
 
+def extractor_of(name: str, folders: Sequence[Path]) -> str | Path:
+    """Return what `open_embedder` takes: BUILTIN, the file of a catalogue's entry in one of the folders, or a path.
+
+    Raises ModelError where the folders lack the entry's file.
+    """
+    if name == BUILTIN or name not in CATALOGUE:
+        return BUILTIN if name == BUILTIN else Path(name)
+    file = CATALOGUE[name].file
+    path = find_file(file, folders)
+    if path is None:
+        raise ModelError(f"{file.name} is not in {', '.join(map(str, folders)) or 'any folder: name one by --models'}")
+    return path
+
+
 async def run(options: argparse.Namespace) -> dict[str, object]:
     """Embed and evaluate every folder."""
     report: dict[str, object] = {}
-    async with open_embedder(options.extractor, options.runtime, options.threads) as embedder:
+    async with open_embedder(
+        extractor_of(options.extractor, options.models), options.runtime, options.threads
+    ) as embedder:
         foreign = np.zeros((0, embedder.length), np.float32)
         if options.unknowns:
             # A flat folder or a tree of them: whatever the classes are called, all is foreign.
@@ -240,10 +272,13 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a tree: folder/class/picture")
-    parser.add_argument("--extractor", default=BUILTIN, help="'builtin' or a TFLite file")
+    parser.add_argument("--extractor", default=BUILTIN, metavar="NAME|FILE", help=f"{_NAMES}, or a TFLite file")
+    parser.add_argument(
+        "--models", type=Path, action="append", default=[], metavar="FOLDER", help="holds the named ones"
+    )
     parser.add_argument("--runtime", default="auto", choices=("auto", "portable", "litert"))
     parser.add_argument("--threads", type=int, default=1, help="of the network")
-    parser.add_argument("--head", default="imprint", choices=("imprint",))
+    parser.add_argument("--head", default="auto", choices=tuple(HEADS), help="auto: what the integration uses")
     parser.add_argument("--shots", type=numbers, default=[1, 5, 20], help="examples a class, e.g. 1,5,20")
     parser.add_argument("--ways", type=int, default=5, help="classes in an episode, at most")
     parser.add_argument("--episodes", type=int, default=200)

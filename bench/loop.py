@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack
 import json
 from pathlib import Path
 import re
-import shutil
 import sys
 from typing import Any
 
@@ -21,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from scripts.simulation.camera import Camera, running_camera  # noqa: E402 - found by the path above
 from scripts.simulation.client import onboarded  # noqa: E402
-from scripts.simulation.demo import add_camera, add_classifier, add_engine  # noqa: E402
+from scripts.simulation.demo import BUILTIN, add_camera, add_classifier, add_engine, drop_in  # noqa: E402
 from scripts.simulation.driveway import Scene, jpeg, scene_at  # noqa: E402
 from scripts.simulation.home import Home, running_home  # noqa: E402
 
@@ -107,12 +106,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         extra = f"loop_watch:\n  limit: {options.limit_ms / 1000}\n  debug: {str(options.debug).lower()}\n"
         home = await stack.enter_async_context(running_home(config, extra=extra, prepared=_plant))
         client = await stack.enter_async_context(onboarded(home.url))
-        extractor = "builtin"
-        if options.extractor:
-            extractor = options.extractor.name
-            models = config / "coral_imprint" / "models"
-            models.mkdir(parents=True)
-            shutil.copy(options.extractor, models / extractor)
+        extractor = drop_in(home, str(options.extractor or BUILTIN))
         entity_id = await add_camera(client, camera.url)
         await asyncio.sleep(5)
         idle = Phase(home, options.limit_ms)

@@ -72,7 +72,7 @@ class Recommendation:
         """Return it as a list to read, in no language: names and figures."""
         return "\n".join(
             f"- {'**' if one.key == self.extractor else ''}{title(one.key)}{'** ✔' if one.key == self.extractor else ''}"
-            f": {100 * one.validation.accuracy:.0f} % · {one.cost:.1f} ms"
+            f": {100 * one.validation.accuracy:.0f}% · {one.cost:.1f} ms"
             for one in self.candidates
         )
 

@@ -20,7 +20,7 @@ from .classifier_flow import ClassifierFlow
 from .const import CONF_EXTRACTOR, CONF_RUNTIME, DOMAIN, RUNTIME_INSTALL, SUBENTRY_CLASSIFIER
 from .embedding import BUILTIN, DownloadError, EmbeddingError, open_embedder
 from .extractors import async_choices, async_provide, async_source, title
-from .forms import async_runtime_note, engine_schema
+from .forms import async_text, engine_schema
 from .models import EngineSettings, cache_folder, models_folder
 from .requirements import async_install_litert, litert_state
 
@@ -99,7 +99,7 @@ class EngineFlow(ConfigFlow, domain=DOMAIN):
             suggested = self._get_reconfigure_entry().data
         placeholders |= {"models_folder": str(models_folder(self.hass))}
         litert = await self.hass.async_add_executor_job(litert_state)
-        placeholders["runtime_note"] = await async_runtime_note(self.hass, litert)
+        placeholders["runtime_note"] = await async_text(self.hass, "litert", litert)
         errors: dict[str, str] = {}
         if self._failure:
             errors["base"] = self._failure.key
@@ -227,4 +227,5 @@ class EngineFlow(ConfigFlow, domain=DOMAIN):
             )
         entry = self._get_reconfigure_entry()
         self._answers = {**entry.data, CONF_EXTRACTOR: recommendation.extractor}
-        return await self._async_form(step_id="recommended", comparison=recommendation.as_markdown())
+        verdict = await async_text(self.hass, "advice", "enough" if recommendation.advice.enough else "too_few")
+        return await self._async_form("recommended", comparison=recommendation.as_markdown(), verdict=verdict)

@@ -10,7 +10,7 @@ MODEL_CLASSIFIER: Final = "Classifier"
 MODEL_ENGINE: Final = {
     "builtin": "Built-in extractor",
     "litert": "Extractor on LiteRT",
-    "portable": "Extractor, portable",
+    "portable": "Extractor, portable runtime",
 }
 """Model of an engine's device, by runtime."""
 

@@ -83,10 +83,10 @@ def engine_schema(extractors: Iterable[Choice], litert: str) -> vol.Schema:
     )
 
 
-async def async_runtime_note(hass: HomeAssistant, litert: str) -> str:
-    """Return a sentence that says how things stand with LiteRT here, in the user's language."""
+async def async_text(hass: HomeAssistant, about: str, option: str) -> str:
+    """Return a sentence of the translations' ``selector`` part, in the user's language, to be shown amid a form's text."""
     texts = await async_get_translations(hass, hass.config.language, "selector", [DOMAIN])
-    return texts.get(f"component.{DOMAIN}.selector.litert.options.{litert}", litert)
+    return texts.get(f"component.{DOMAIN}.selector.{about}.options.{option}", option)
 
 
 def classifier_schema(*, new: bool) -> vol.Schema:

@@ -1,13 +1,19 @@
 """What a person does in Home Assistant's UI, done over the same REST and websocket interfaces."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
 
 USER, PASSWORD = "demo", "demo"  # shown to whoever runs the demo; it listens on this machine only
+
+FLOWS = "/api/config/config_entries/flow"
+SUBENTRY_FLOWS = "/api/config/config_entries/subentries/flow"
+FLOW_POLL_S = 0.25
+FLOW_PROGRESS_S = 300.0
+"""How long a flow may show progress."""
 
 type StateListener = Callable[[str, str], None]
 
@@ -71,13 +77,33 @@ class Client:
 
         Raises ClientError when it ends anywhere but in a new entry.
         """
-        path = "/api/config/config_entries/" + ("flow" if isinstance(handler, str) else "subentries/flow")
-        result = await self.rest("POST", path, {"handler": handler})
-        for answer in answers:
-            result = await self.rest("POST", f"{path}/{result['flow_id']}", answer)
+        path = FLOWS if isinstance(handler, str) else SUBENTRY_FLOWS
+        result = await self._walk(path, {"handler": handler}, answers)
         if result["type"] != "create_entry":
-            raise ClientError(f"{handler}: {result.get('errors') or result.get('reason') or result}")
+            raise ClientError(f"{handler}: {_why(result)}")
+        return result
+
+    async def reconfigure(self, domain: str, entry_id: str, *answers: dict[str, Any]) -> None:
+        """Change a config entry by its integration's flow. Raises ClientError when that does not end in a changed entry."""
+        result = await self._walk(FLOWS, {"handler": domain, "entry_id": entry_id}, answers)
+        if result.get("reason") != "reconfigure_successful":
+            raise ClientError(f"{domain}: {_why(result)}")
+
+    async def _walk(self, path: str, begin: dict[str, Any], answers: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """Begin a flow, give its answers, wait wherever it shows progress; return its last result."""
+        result = await self.rest("POST", path, begin)
+        for answer in answers:
+            result = await self._progressed(path, await self.rest("POST", f"{path}/{result['flow_id']}", answer))
         return dict(result)
+
+    async def _progressed(self, path: str, result: dict[str, Any]) -> dict[str, Any]:
+        """Return a flow's result once it shows no progress. Raises ClientError where that takes too long."""
+        for _ in range(round(FLOW_PROGRESS_S / FLOW_POLL_S)):
+            if result["type"] != "progress":
+                return result
+            await asyncio.sleep(FLOW_POLL_S)
+            result = await self.rest("GET", f"{path}/{result['flow_id']}")
+        raise ClientError(f"{result['handler']}: still busy after {FLOW_PROGRESS_S:.0f} s")
 
     async def _read(self) -> None:
         async for message in self._socket:
@@ -111,6 +137,13 @@ class Client:
             with suppress(asyncio.CancelledError):
                 await self._reader
             await self._socket.close()
+
+
+def _why(result: dict[str, Any]) -> str:
+    """Return what a flow that did not end as it should says of itself."""
+    if errors := result.get("errors"):
+        return f"{errors}: {(result.get('description_placeholders') or {}).get('reason', 'no reason given')}"
+    return str(result.get("reason") or result)
 
 
 async def _onboard(url: str, session: aiohttp.ClientSession) -> str:

@@ -16,9 +16,14 @@ from .camera import SHARE_S, Camera, running_camera
 from .client import PASSWORD, USER, Client, ClientError, onboarded
 from .driveway import GATE_REGION, Scene
 from .home import ROOT, Home, HomeError, running_home
-from .pictures import Score, judge_with_cores, read_split
+from .layer import layered, site_packages
+from .pictures import PUBLISHED, Score, extractor_file, judge_with_cores, offered_as, read_split
 
 BUILTIN = "builtin"
+LITERT = ROOT / ".dev" / "demo-litert"
+"""Environment of a Home Assistant that has installed LiteRT. The demo's own goes without it, as a new user's does."""
+MODELS = ROOT.parent / "shared" / "models"
+"""Where published extractors may lie already."""
 NAMES_ALWAYS = {"enter_at": 0, "stay_at": 0, "looks": 1, "hold": 0, "stale_after": 0}
 """Pictures that follow no order in time are judged one by one: no thresholds, no consecutive looks."""
 
@@ -111,20 +116,28 @@ async def setting(options: argparse.Namespace, answers: dict[str, Any]) -> Async
         camera = await stack.enter_async_context(running_camera(seed=options.seed))
         say("starting Home Assistant (the first start installs what it needs and takes a minute)")
         began = time.monotonic()
-        home = await stack.enter_async_context(running_home(options.config, options.port))
+        python = await layered(LITERT) if options.runtime == "litert" else Path(sys.executable)
+        home = await stack.enter_async_context(running_home(options.config, options.port, python=python))
         say(f"Home Assistant runs after {time.monotonic() - began:.1f} s")
         client = await stack.enter_async_context(onboarded(home.url))
-        extractor = BUILTIN
-        if options.extractor != BUILTIN:
-            extractor = Path(options.extractor).name
-            models = home.config / "coral_imprint" / "models"
-            models.mkdir(parents=True)
-            shutil.copy(options.extractor, models / extractor)
         entity_id = await add_camera(client, camera.url)
-        entry_id = await add_engine(client, extractor, options.runtime)
+        extractor = drop_in(home, options.extractor)
+        runtime = options.runtime
+        if runtime == "litert" and not (await site_packages(python) / "ai_edge_litert").exists():
+            runtime = "install"
+        entry_id = await add_engine(client, extractor, runtime)
         device_id, entities = await add_classifier(client, entry_id, {"camera": entity_id, **answers})
         say(f"camera {entity_id}, engine {extractor}, classifier “{answers['name']}”")
         yield Setting(home, client, camera, device_id, entities)
+
+
+def drop_in(home: Home, extractor: str) -> str:
+    """Put an extractor's file into the folder of models, if it has one here; return what the engine's form calls it."""
+    if (file := extractor_file(extractor, MODELS)) is None:
+        return extractor
+    models = home.config / "coral_imprint" / "models"
+    models.mkdir(parents=True)
+    return offered_as(Path(shutil.copy(file, models)))
 
 
 def say(text: str) -> None:
@@ -280,7 +293,10 @@ async def pictures_demo(options: argparse.Namespace) -> int:
             await made.look()
             score.add(truth, await made.client.state(made.entities["Class"]))
         took = time.monotonic() - began
-    cores = await judge_with_cores(split, options.extractor, options.runtime)
+    if options.runtime == "litert":
+        sys.path.append(str(await site_packages(await layered(LITERT))))
+    file = extractor_file(options.extractor, MODELS, options.config / ".cache" / "coral_imprint")
+    cores = await judge_with_cores(split, file or BUILTIN, options.runtime)
     result = {
         "folder": options.pictures.name,
         "extractor": Path(options.extractor).name,
@@ -309,7 +325,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--shots", type=int, help="examples per class (driveway: 1 or 3, default 3; pictures: default 5)"
     )
-    parser.add_argument("--extractor", default=BUILTIN, help="builtin or a .tflite file (default: %(default)s)")
+    parser.add_argument(
+        "--extractor", default=BUILTIN, help="builtin, a published one's name, or a .tflite file (default: %(default)s)"
+    )
     parser.add_argument("--runtime", default="auto", choices=["auto", "portable", "litert"])
     parser.add_argument("--speed", type=float, help="simulated seconds per second (default: 4; with --once 10)")
     parser.add_argument("--seconds", type=float, default=600, help="simulated seconds that --once watches")
@@ -319,6 +337,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the result of --pictures as JSON")
     options = parser.parse_args(arguments)
     options.speed = options.speed or (10.0 if options.once else 4.0)
+    if options.extractor not in {BUILTIN, *PUBLISHED} and not Path(options.extractor).is_file():
+        parser.error(f"there is no {options.extractor}; published are {', '.join(sorted(PUBLISHED))}")
     if not options.pictures and options.shots not in {None, *TEACH}:
         parser.error(f"the driveway is taught with {' or '.join(map(str, TEACH))} examples per class")
     return options

@@ -126,14 +126,14 @@ def _prepare(config: Path, port: int, extra: str) -> None:
     _seed(config, "onboarding", 4, 1, {"done": ["core_config"]})
 
 
-def _environment() -> dict[str, str]:
+def _environment(python: Path) -> dict[str, str]:
     """Return the process's environment."""
     env = os.environ | {"PYTHONUNBUFFERED": "1", "UV_LINK_MODE": "copy"}
     # A relocated Python needs to be told where its headers are when a requirement has to be compiled.
     env["CPATH"] = str(Path(sys.base_prefix) / "include")
-    # Home Assistant installs what integrations require with uv, which its environment brings.
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-    for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
+    env["PATH"] = f"{python.parent}{os.pathsep}{env['PATH']}"
+    # Home Assistant installs what integrations require into its own environment, not into the one this was called from.
+    for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"):
         env.pop(name, None)
     return env
 
@@ -145,20 +145,27 @@ async def running_home(
     *,
     extra: str = "",
     prepared: Callable[[Path], None] | None = None,
+    python: Path = Path(sys.executable),
 ) -> AsyncIterator[Home]:
     """Start a new Home Assistant, wait until it is set up, stop it in the end.
 
-    ``extra`` is more YAML, ``prepared`` is called with the folder before the start.
+    ``extra`` is more YAML, ``prepared`` is called with the folder before the start, ``python`` is that of an environment with
+    Home Assistant in it.
     Raises HomeError.
     """
     port = free_port(port)
     _prepare(config, port, extra)
     if prepared:
         prepared(config)
-    command = [str(Path(sys.executable).parent / "hass"), "-c", str(config), "--log-no-color"]
+    command = [str(python), "-m", "homeassistant", "-c", str(config), "--log-no-color"]
     with (config / "console.log").open("wb") as console:
         process = await asyncio.create_subprocess_exec(
-            *command, cwd=config, env=_environment(), stdin=asyncio.subprocess.DEVNULL, stdout=console, stderr=console
+            *command,
+            cwd=config,
+            env=_environment(python),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
         )
     home = Home(config, port, process)
     try:

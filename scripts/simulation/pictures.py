@@ -13,10 +13,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "custom_components" / "coral_imprint"))
 
-from embedding import open_embedder  # noqa: E402 - the cores stand alone once their folder is on the path
+# The cores stand alone once their folder is on the path.
+from embedding import CATALOGUE, find_file, open_embedder  # noqa: E402
 from imprinting import fit  # noqa: E402
 
 SUFFIXES = {".jpg", ".jpeg"}
+PUBLISHED = frozenset(CATALOGUE)
+"""Names of the published extractors."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,18 @@ def read_split(folder: Path, shots: int, seed: int) -> Split:
     shown = apart if {name for name, _ in apart} == classes.keys() else rest
     rng.shuffle(shown)
     return Split(taught, shown)
+
+
+def extractor_file(extractor: str, *folders: Path) -> Path | None:
+    """Return an extractor's file, a published one's from one of the folders; None for the built-in one and where there is none."""
+    if extractor in PUBLISHED:
+        return find_file(CATALOGUE[extractor].file, folders)
+    return Path(extractor) if Path(extractor).is_file() else None
+
+
+def offered_as(file: Path) -> str:
+    """Return what the engine's form calls a file in the folder of models: a published one is no file of the user's own."""
+    return next((key for key, entry in CATALOGUE.items() if find_file(entry.file, [file.parent]) == file), file.name)
 
 
 async def judge_with_cores(split: Split, extractor: str | Path, runtime: Any) -> Score:

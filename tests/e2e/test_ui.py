@@ -17,7 +17,7 @@ def test_a_new_user_gets_through_the_ui(tmp_path: Path) -> None:
         str(tmp_path / "home"),
     ]
     # It ends with an error where the frontend logged one, a request failed, or anything outside was asked for.
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     taken = {path.name for path in (tmp_path / "images").glob("*.png")}
     assert taken == {path.name for path in (ROOT / "docs" / "images").glob("*.png")}

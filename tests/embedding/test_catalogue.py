@@ -9,7 +9,7 @@ import re
 import pytest
 
 from embedding.catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, by_content, find
-from embedding.errors import ModelError, UnsupportedOperator, WrongContent
+from embedding.errors import ModelError, UnsupportedModel, WrongContent
 from embedding.model import read_model
 
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
@@ -127,7 +127,7 @@ def test_real_file_is_what_the_entry_says(entry: Extractor) -> None:
     assert (model.input_size, model.length) == (entry.input_size, entry.length)
     if entry.edgetpu:
         # A compiled network is one operator of the Edge TPU's.
-        with pytest.raises(UnsupportedOperator, match="edgetpu"):
+        with pytest.raises(UnsupportedModel, match="Edge TPU"):
             read_model((MODELS / entry.edgetpu.name).read_bytes())
 
 

@@ -32,7 +32,7 @@ def test_cut_file_gives_what_the_whole_file_has_inside() -> None:
     whole.set_tensor(whole.get_input_details()[0]["index"], PIXELS[np.newaxis])
     whole.invoke()
     expected = litert.dequantised(whole.get_tensor(pooled), model.tensors[pooled]).reshape(-1)
-    runtime = litert.LiteRTRuntime(data, model)
+    runtime = litert.LiteRTRuntime(model)
     np.testing.assert_array_equal(runtime.embed(PIXELS), expected)
 
 
@@ -69,7 +69,7 @@ def test_several_threads() -> None:
 def test_wrong_pixels_are_named() -> None:
     """Pixels of another shape never reach the interpreter."""
     data, _ = classifier()
-    runtime = litert.LiteRTRuntime(data, read_model(data))
+    runtime = litert.LiteRTRuntime(read_model(data))
     with pytest.raises(InvalidPixels, match=r"\(8, 6, 3\)"):
         runtime.embed(PIXELS[:4])
 
@@ -77,7 +77,7 @@ def test_wrong_pixels_are_named() -> None:
 def test_closed() -> None:
     """A closed runtime says so."""
     data, _ = classifier()
-    runtime = litert.LiteRTRuntime(data, read_model(data))
+    runtime = litert.LiteRTRuntime(read_model(data))
     runtime.close()
     with pytest.raises(EmbeddingError, match="closed"):
         runtime.embed(PIXELS)

@@ -253,7 +253,7 @@ def test_pictures_handed_over_wrongly(path: Path, mistake: str) -> None:
         selftest.check(Mistaken(PortableRuntime(model), mistake), sha256)
     if mistake not in SMALL_MISTAKES:
         with pytest.raises(SelfTestFailed):
-            selftest.check(Mistaken(LiteRTRuntime(data, model), mistake), sha256)
+            selftest.check(Mistaken(LiteRTRuntime(model), mistake), sha256)
 
 
 @needs_models
@@ -266,7 +266,7 @@ def test_litert_with_raw_output(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert quantisation is not None and quantisation.zero_point[0] == -128
     monkeypatch.setattr("embedding.litert.dequantised", lambda values, tensor: values.astype(np.float32))
     with pytest.raises(SelfTestFailed):
-        selftest.check(LiteRTRuntime(data, model), hashlib.sha256(data).hexdigest())
+        selftest.check(LiteRTRuntime(model), hashlib.sha256(data).hexdigest())
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "float32"])
@@ -279,4 +279,4 @@ def test_another_runtime_notices(dtype: str, mistake: str) -> None:
     expected = selftest.check(PortableRuntime(model), "unknown")
     assert expected.shape == (len(testcard.NAMES), 16)
     with pytest.raises(SelfTestFailed, match="another runtime"):
-        selftest.check(Mistaken(LiteRTRuntime(data, model), mistake), "unknown", expected)
+        selftest.check(Mistaken(LiteRTRuntime(model), mistake), "unknown", expected)

@@ -40,7 +40,7 @@ def seeded() -> None:
 def assert_agree(data: bytes, steps: float = 1.0) -> None:
     """Both runtimes return the same within a step of the output's quantisation, or 1e-4 of its size."""
     model = read_model(data)
-    ours, theirs = PortableRuntime(model), LiteRTRuntime(data, model)
+    ours, theirs = PortableRuntime(model), LiteRTRuntime(model)
     output = model.tensors[model.output]
     for number in range(3):
         one, other = ours.embed(pixels(number)), theirs.embed(pixels(number))

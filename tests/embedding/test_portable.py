@@ -31,7 +31,7 @@ def test_whole_network_in_bands(dtype: str, height: int, width: int) -> None:
     data = separable(dtype, height, width)
     model = read_model(data)
     assert model.length == 16
-    ours, theirs = PortableRuntime(model), LiteRTRuntime(data, model)
+    ours, theirs = PortableRuntime(model), LiteRTRuntime(model)
     for number in range(2):
         picture = pixels(number, height, width)
         one, other = ours.embed(picture), theirs.embed(picture)
@@ -45,6 +45,7 @@ def test_arena_keeps_apart_what_lives_together() -> None:
     sizes = [int(size) for size in RANDOM.integers(1, 400, 60)]
     arena = Arena()
     numbers = [arena.reserve(size, *life) for size, life in zip(sizes, lives, strict=True)]
+    assert arena.place() < sum(sizes)
     arena.allocate()
     arrays = [arena.array(number, (size,)) for number, size in zip(numbers, sizes, strict=True)]
     for one, other in itertools.combinations(numbers, 2):

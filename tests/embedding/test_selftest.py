@@ -209,4 +209,4 @@ def test_both_runtimes_agree_on_a_small_network(dtype: str) -> None:
     data = separable(dtype, 48, 40)
     model = read_model(data)
     expected = selftest.check(PortableRuntime(model), "unknown")
-    selftest.check(LiteRTRuntime(data, model), "unknown", expected)
+    selftest.check(LiteRTRuntime(model), "unknown", expected)

@@ -102,7 +102,7 @@ async def test_the_reconfigure_flow_compares_and_proposes(
     result = await progressed(hass, result)
     assert (result["type"], result["step_id"]) == (FlowResultType.FORM, "recommended")
     shown = result["description_placeholders"]["comparison"]
-    assert "Built-in** ✔: 100 %" in shown or "Built-in: 100 %" in shown
+    assert "Built-in** ✔: 100%" in shown or "Built-in: 100%" in shown
     assert shown.count("✔") == 1 and shown.count("\n") == 1
     suggested = {str(key): (key.description or {}).get("suggested_value") for key in result["data_schema"].schema}
     chosen = {"extractor": suggested["extractor"], "runtime": "portable", "threads": 1}

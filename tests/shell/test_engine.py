@@ -46,7 +46,7 @@ async def test_another_extractor_is_followed_without_a_reload(
     assert state(hass, "sensor.built_in_runtime") == "portable"
     assert (await act(hass, engine, "look"))["evidence"] != before
     device = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, engine.entry_id), engine.entry_id)
-    assert device and device.model == "Extractor, portable"
+    assert device and device.model == "Extractor, portable runtime"
     assert workers() == 1, "the former embedder was closed"
     camera.show("closed", 5)
     for _ in range(2):

@@ -19,11 +19,7 @@ from .errors import (
     WrongContent,
 )
 from .frame import WHOLE, Region, check_picture, to_jpeg
-from .litert import (
-    REQUIREMENT as LITERT_REQUIREMENT,
-    available as litert_available,
-    installable as litert_installable,
-)
+from .litert import REQUIREMENT as LITERT_REQUIREMENT, available as litert_available, installable as litert_installable
 from .runtime import RuntimeChoice
 
 __all__ = [

@@ -138,7 +138,7 @@ class _Trial:
             raise
 
     def _open_litert(self) -> Runtime:
-        runtime = LiteRTRuntime(self._data, self._model, self._threads)
+        runtime = LiteRTRuntime(self._model, self._threads)
         try:
             self._check_litert(runtime)
         except SelfTestFailed:

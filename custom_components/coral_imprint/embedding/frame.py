@@ -18,15 +18,23 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from .errors import InvalidRegion, NotAPicture
+from .jpeg import read_scans
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Goes up whenever the same bytes would give other pixels: part of a fingerprint."""
 
 MAX_PIXELS: Final = 120_000_000
-"""Largest picture (width × height) taken at all. Only a baseline JPEG may be so large: it is decoded at a fraction."""
+"""Largest picture (width × height) taken at all. Only a JPEG of a single scan may be so large: it is decoded at a fraction."""
 
-MAX_PIXELS_WHOLE: Final = 40_000_000
-"""Largest picture of a kind that has to be held whole in memory to be decoded: PNG, WebP, GIF, BMP, progressive JPEG."""
+MAX_DECODED: Final = 12_500_000
+"""Pixels that are decoded of a JPEG, at most: of a larger one, not even the smallest region is seen at full scale."""
+
+MAX_MEMORY: Final = 150_000_000
+"""Bytes that a picture may take that has to be held whole in memory: about 18 million pixels of PNG or BMP, 12 of GIF, 7.5 of WebP,
+50 of a progressive JPEG as cameras make them."""
+
+MAX_PASSES: Final = 600_000_000
+"""Pixels that all scans of a JPEG may pass over, if it has several: a progressive one usually has ten."""
 
 MIN_PIXELS: Final = 8
 """Smallest width and height of a picture, in pixels."""
@@ -43,7 +51,13 @@ Beyond, it keeps its shape and is padded.
 JPEG_QUALITY: Final = 95
 """Of frames that don't come as JPEG: the picture is the truth, so hardly any loss."""
 
+# Decoded, unpacked, and once more without transparency; WebP's decoder and GIF's animations hold copies of their own.
+_BYTES_PER_PIXEL: Final = {"PNG": 8, "BMP": 8, "GIF": 12, "WEBP": 20}
+_STRIP: Final = 1 << 20
+"""Pixels that are converted at a time."""
+
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+_LONGEST: Final = 65_500  # of a JPEG's sides
 _JPEG: Final = frozenset({"JPEG", "MPO"})  # MPO: several JPEGs in one file, of which the first counts
 _ORIENTATION_TAG: Final = 0x0112
 _TINY: Final = 1e-9
@@ -58,6 +72,7 @@ _BROKEN: Final = (
     TypeError,
     ArithmeticError,
     MemoryError,
+    AssertionError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
@@ -220,9 +235,17 @@ def to_jpeg(data: bytes) -> bytes:
             return data
         turn = _turn(image)
         image.load()
-        upright = Image.fromarray(np.ascontiguousarray(turn.upright(np.asarray(_rgb(image)))))
+        frame = _rgb(image)
+    del image  # while it is turned, a large frame is in memory twice already
+    for turned, method in (
+        (turn.flip_x, Image.Transpose.FLIP_LEFT_RIGHT),
+        (turn.flip_y, Image.Transpose.FLIP_TOP_BOTTOM),
+        (turn.swap, Image.Transpose.TRANSPOSE),
+    ):
+        if turned:
+            frame = frame.transpose(method)
     jpeg = BytesIO()
-    upright.save(jpeg, "JPEG", quality=JPEG_QUALITY)
+    frame.save(jpeg, "JPEG", quality=JPEG_QUALITY)
     return jpeg.getvalue()
 
 
@@ -243,7 +266,7 @@ def cut(data: bytes, views: Sequence[View]) -> list[NDArray[np.uint8]]:
     with _opened(data) as image:
         turn = _turn(image)
         contents = [_content(view, turn.size(image.size)) for view in views]
-        reduced = image.draft("RGB", _needed(views, contents, turn))
+        reduced = image.draft("RGB", _affordable(_needed(views, contents, turn), image.size))
         # A JPEG's scaled size is rounded up; its pixels cover this much of it.
         extent = reduced[1][2:] if reduced else image.size
         image.load()
@@ -285,12 +308,20 @@ def _needed(views: Sequence[View], contents: Sequence[tuple[int, int]], turn: _T
     return turn.size((max(wide, default=1), max(high, default=1)))
 
 
+def _affordable(needed: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """Limit the size asked of a JPEG so that at the scale chosen for it (1, 1/2, 1/4 or 1/8) it has at most ``MAX_DECODED`` pixels."""
+    for scale in (1, 2, 4):
+        if size[0] * size[1] <= MAX_DECODED * scale**2:
+            return min(needed[0], size[0] // scale), min(needed[1], size[1] // scale)
+    return 1, 1
+
+
 @contextmanager
 def _opened(data: bytes) -> Iterator[ImageFile.ImageFile]:
     """Open a picture whose header is plausible; whatever Pillow raises on it inside the block is ``NotAPicture``."""
     try:
         with Image.open(BytesIO(data), formats=_FORMATS) as image:
-            _check_size(image)
+            _check_size(image, data)
             yield image
     except UnidentifiedImageError as error:
         raise NotAPicture(_suspicion(data)) from error
@@ -298,14 +329,21 @@ def _opened(data: bytes) -> Iterator[ImageFile.ImageFile]:
         raise NotAPicture(f"The picture is broken or truncated: {error}") from error
 
 
-def _check_size(image: ImageFile.ImageFile) -> None:
-    """Refuse by the header alone what is too large to decode or too small to show anything."""
+def _check_size(image: ImageFile.ImageFile, data: bytes) -> None:
+    """Refuse by the headers alone what is too large to decode or too small to show anything."""
     width, height = image.size
     if min(width, height) < MIN_PIXELS:
         raise NotAPicture(f"The picture is too small: {width}×{height} pixels")
-    scalable = image.format in _JPEG and not image.info.get("progressive")
-    if width * height > (MAX_PIXELS if scalable else MAX_PIXELS_WHOLE):
+    if image.format in _JPEG:
+        scans = read_scans(data)
+        whole = 0 if scans.single else scans.coefficients
+        passes = 0 if scans.single else scans.scans * width * height
+    else:
+        whole, passes = width * height * _BYTES_PER_PIXEL[str(image.format)], 0
+    if max(width, height) > _LONGEST or width * height > MAX_PIXELS or whole > MAX_MEMORY:
         raise NotAPicture(f"The picture is too large: {width}×{height} pixels")
+    if passes > MAX_PASSES:
+        raise NotAPicture(f"The picture is built up in too many steps: {scans.scans} scans of {width}×{height} pixels")
 
 
 def _suspicion(data: bytes) -> str:
@@ -340,13 +378,23 @@ def _turn(image: ImageFile.ImageFile) -> _Turn:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Convert a decoded picture of any mode to RGB, what is transparent to black."""
-    if image.mode.startswith("I"):  # 16 bits of grey, of which the upper eight count
+    """Convert a decoded picture of any mode to RGB, what is transparent to black; strip by strip where that takes copies."""
+    if not (image.mode.startswith("I") or image.has_transparency_data):
+        return image if image.mode == "RGB" else image.convert("RGB")
+    width, height = image.size
+    flat = Image.new("RGB", image.size)
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        flat.paste(_opaque(image.crop((0, top, width, min(height, top + rows)))), (0, top))
+    return flat
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Convert grey of 16 bits, or what has transparency, to RGB."""
+    if image.mode.startswith("I"):  # of which the upper eight bits count
         grey = np.clip(np.asarray(image).astype(np.int32), 0, 0xFFFF) >> 8
-        image = Image.fromarray(grey.astype(np.uint8))
-    if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        flat = Image.new("RGB", image.size)
-        flat.paste(layered, mask=layered.getchannel("A"))
-        return flat
-    return image if image.mode == "RGB" else image.convert("RGB")
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    layered = image.convert("RGBA")
+    flat = Image.new("RGB", image.size)
+    flat.paste(layered, mask=layered.getchannel("A"))
+    return flat

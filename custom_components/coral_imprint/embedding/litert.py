@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import EmbeddingError, RuntimeUnavailable, UnsupportedModel
-from .model import Model, Tensor, cut_model
+from .model import Model, Tensor
 from .pixels import check_pixels, picture_range
+from .rewrite import cut_model
 
 REQUIREMENT: Final = "ai-edge-litert==2.3.0"
 """What to install where `installable`."""
@@ -106,8 +107,8 @@ class LiteRTRuntime:
 
     family = "litert"
 
-    def __init__(self, data: bytes, model: Model, threads: int = 1) -> None:
-        """Load the file that ``model`` was read from, with ``threads`` threads.
+    def __init__(self, model: Model, threads: int = 1) -> None:
+        """Load a model, with ``threads`` threads.
 
         Raises RuntimeUnavailable where LiteRT can't be imported, UnsupportedModel where it refuses the model.
         """
@@ -118,7 +119,7 @@ class LiteRTRuntime:
         self._model = model
         self._lock = threading.Lock()
         try:
-            self._interpreter: Any = interpreter(model_content=cut_model(data, model), num_threads=threads)
+            self._interpreter: Any = interpreter(model_content=cut_model(model), num_threads=threads)
             self._interpreter.allocate_tensors()
             self._input = self._interpreter.get_input_details()[0]["index"]
             self._output = self._interpreter.get_output_details()[0]["index"]

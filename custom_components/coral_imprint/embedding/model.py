@@ -18,20 +18,20 @@ from .errors import CorruptModel, UnsupportedModel, UnsupportedOperator
 if TYPE_CHECKING:
     import tflite
 
-LARGEST_GRAPH = 20_000
-"""Tensors, operators or buffers that a graph may have; MobileNets have fewer than 200, large transformers some thousands."""
+LARGEST_GRAPH = 4_000
+"""Tensors, operators or buffers that a graph may have; MobileNets have fewer than 200."""
 
-LARGEST_TENSOR = 1 << 26
-"""Elements that one tensor may have (256 MiB as float32)."""
+LARGEST_TENSOR = 1 << 24
+"""Elements that one tensor may have (64 MiB as float32)."""
 
 _IDENTIFIER = b"TFL3"
-_DTYPES: Mapping[int, str] = {0: "f4", 1: "f2", 2: "i4", 3: "u1", 4: "i8", 6: "?", 7: "i2", 9: "i1", 10: "f8"}
-_PADDINGS = ("SAME", "VALID")
-_ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
+DTYPES: Mapping[int, str] = {0: "f4", 1: "f2", 2: "i4", 3: "u1", 4: "i8", 6: "?", 7: "i2", 9: "i1", 10: "f8"}
+PADDINGS = ("SAME", "VALID")
+ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
 _PLAIN = frozenset({"RESHAPE", "QUANTIZE", "DEQUANTIZE", "SQUEEZE"})
 
 _CONV = ("StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "Padding", "FusedActivationFunction")
-_OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "ADD": ("AddOptions", ("FusedActivationFunction",)),
     "AVERAGE_POOL_2D": (
         "Pool2DOptions",
@@ -40,7 +40,7 @@ _OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "CONCATENATION": ("ConcatenationOptions", ("Axis", "FusedActivationFunction")),
     "CONV_2D": ("Conv2DOptions", _CONV),
     "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", _CONV),
-    "FULLY_CONNECTED": ("FullyConnectedOptions", ("FusedActivationFunction", "WeightsFormat")),
+    "FULLY_CONNECTED": ("FullyConnectedOptions", ("FusedActivationFunction", "WeightsFormat", "KeepNumDims")),
     "L2_NORMALIZATION": ("L2NormOptions", ("FusedActivationFunction",)),
     "MEAN": ("ReducerOptions", ("KeepDims",)),
     "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
@@ -133,30 +133,7 @@ def read_model(data: bytes) -> Model:
         raise CorruptModel(f"The model's file is damaged: {error}") from error
 
 
-def cut_model(data: bytes, model: Model) -> bytes:
-    """Make a file end at its embedding, for runtimes that execute whole files.
-
-    The copy differs from ``data`` (what ``model`` was read from) in a few numbers only: the length of the list of operators, the
-    output's index, and the list of signatures, which is emptied because they name the old output.
-    """
-    from flatbuffers.table import Table  # noqa: PLC0415
-
-    cut = bytearray(data)
-    root = Table(cut, int.from_bytes(cut[:4], "little"))
-    graph = Table(cut, root.Indirect(root.Vector(root.Offset(_MODEL_SUBGRAPHS))))
-    outputs = graph.Vector(graph.Offset(_GRAPH_OUTPUTS))
-    struct.pack_into("<i", cut, outputs, model.output)
-    struct.pack_into("<I", cut, graph.Vector(graph.Offset(_GRAPH_OPERATORS)) - 4, model.kept)
-    if signatures := root.Offset(_MODEL_SIGNATURES):
-        struct.pack_into("<I", cut, root.Vector(signatures) - 4, 0)
-    return bytes(cut)
-
-
-# Places of fields in the tables of TFLite's schema: 4 + 2 · the field's number.
-_MODEL_SUBGRAPHS = 8
-_MODEL_SIGNATURES = 18
-_GRAPH_OUTPUTS = 8
-_GRAPH_OPERATORS = 10
+_EDGETPU = "CUSTOM edgetpu-custom-op"
 
 
 class _Reader:
@@ -197,6 +174,8 @@ class _Reader:
         embedding = _find_embedding(tensors, operators, inputs[0], outputs[0])
         needed = _ancestors(operators, embedding)
         for index in needed:
+            if operators[index].kind == _EDGETPU:
+                raise UnsupportedModel("The file was compiled for the Edge TPU: take the same model's file for the CPU")
             if operators[index].kind.startswith("CUSTOM"):
                 raise UnsupportedOperator(
                     f"The model needs the operator {operators[index].kind}", operator=operators[index].kind
@@ -238,9 +217,9 @@ class _Reader:
         shape = tuple(int(side) for side in tensor.ShapeAsNumpy()) if rank else ()
         if any(side < 0 for side in shape) or math.prod(shape) > LARGEST_TENSOR:
             raise CorruptModel(f"A tensor claims the shape {shape}")
-        if tensor.Type() not in _DTYPES or tensor.Sparsity() is not None:
+        if tensor.Type() not in DTYPES or tensor.Sparsity() is not None:
             raise UnsupportedModel(f"The model has a sparse tensor or one of type {tensor.Type()}")
-        dtype = np.dtype(_DTYPES[tensor.Type()])
+        dtype = np.dtype(DTYPES[tensor.Type()])
         return Tensor(
             name.decode("utf-8", "replace"),
             shape,
@@ -306,19 +285,21 @@ class _Reader:
         if not outputs or -1 in outputs:
             raise CorruptModel(f"The operator {kind} has no output")
         inputs = self._indices(operator.InputsLength(), operator.InputsAsNumpy, tensors)
+        if -1 in inputs[:2]:
+            raise CorruptModel(f"The operator {kind} lacks an input")
         return Operator(kind, inputs, outputs, self._options(operator, kind))
 
     def _options(self, operator: "tflite.Operator", kind: str) -> Mapping[str, Any]:
-        if kind not in _OPTIONS:
+        if kind not in OPTIONS:
             return {}
-        schema, fields = _OPTIONS[kind]
+        schema, fields = OPTIONS[kind]
         table = operator.BuiltinOptions()
         if table is None or operator.BuiltinOptionsType() != getattr(self._schema.BuiltinOptions, schema):
             raise CorruptModel(f"The operator {kind} lacks its options")
         reader = getattr(self._schema, schema)()
         reader.Init(table.Bytes, table.Pos)
         options = {field: getattr(reader, field)() for field in fields}
-        for field, names in (("Padding", _PADDINGS), ("FusedActivationFunction", _ACTIVATIONS)):
+        for field, names in (("Padding", PADDINGS), ("FusedActivationFunction", ACTIVATIONS)):
             if field in options:
                 if not 0 <= options[field] < len(names):
                     raise CorruptModel(f"The operator {kind} has an unknown {field}")

@@ -50,4 +50,4 @@ def open_runtime(data: bytes, family: Family, threads: int = 1) -> Runtime:
     if threads < 1:
         raise ValueError("A runtime needs at least one thread")
     model = read_model(data)
-    return LiteRTRuntime(data, model, threads) if family == "litert" else PortableRuntime(model, threads)
+    return LiteRTRuntime(model, threads) if family == "litert" else PortableRuntime(model, threads)

@@ -8,7 +8,7 @@ they are, with scale 1 and no limits.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,10 @@ _ACTIVATIONS: Mapping[str, tuple[float, float]] = {
     "RELU6": (0.0, 6.0),
     "RELU_N1_TO_1": (-1.0, 1.0),
 }
+
+_LEAST_SCALE: Final = 1e-9
+_MOST_SCALE: Final = 1e6
+"""Steps of what networks compute lie far within these; native interpreters end the process over absurd ratios of steps."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +67,26 @@ def codes_of(tensor: Tensor) -> Codes:
     """Return how a computed tensor is held. Raises UnsupportedModel for other dtypes than uint8, int8 and float32."""
     if tensor.dtype.name == "float32":
         return Codes()
-    if tensor.dtype.name not in ("uint8", "int8") or tensor.quantisation is None:
+    if tensor.dtype.name not in ("uint8", "int8"):
         raise UnsupportedModel(f"The portable runtime has no tensors of type {tensor.dtype.name}")
+    if tensor.quantisation is None:
+        raise CorruptModel(f"A computed tensor of type {tensor.dtype.name} lacks its quantisation")
     if tensor.quantisation.scale.size != 1:
         raise UnsupportedModel("The portable runtime has no computed tensors with several scales")
+    if not _LEAST_SCALE <= tensor.quantisation.scale[0] <= _MOST_SCALE:
+        raise CorruptModel(f"A computed tensor has steps of {tensor.quantisation.scale[0]}")
     limits = np.iinfo(tensor.dtype)
     zero = int(tensor.quantisation.zero_point[0])
     return Codes(float(tensor.quantisation.scale[0]), zero, limits.min - zero, limits.max - zero, quantised=True)
 
 
-def real_values(tensor: Tensor) -> NDArray[np.float64]:
+def real_values(tensor: Tensor) -> NDArray[np.floating[Any]]:
     """Return what a constant means, in its own shape. Raises CorruptModel where it has no data."""
     if tensor.data is None:
         raise CorruptModel("A constant has no data")
-    values = tensor.data.astype(np.float64)
     if tensor.quantisation is None or tensor.dtype.kind == "f":
-        return values
+        return tensor.data.astype(np.float32)
+    values = tensor.data.astype(np.float64)
     sides = [1] * values.ndim
     if tensor.quantisation.scale.size > 1:
         sides[tensor.quantisation.axis] = -1
@@ -117,18 +125,21 @@ def layer_of(weights: Tensor, bias: Tensor | None, axis: int, source: Codes, tar
         raise CorruptModel("A layer's bias does not match its weights")
     offsets = np.zeros(outputs) if bias is None or bias.data is None else bias.data.astype(np.float64).reshape(-1)
     quantisation = weights.quantisation
+    if quantisation is None and weights.dtype.name in ("uint8", "int8"):
+        raise CorruptModel("A layer's weights lack their quantisation")
     if not (source.quantised and target.quantised and quantisation is not None and weights.data is not None):
         if source.quantised or target.quantised or (bias is not None and bias.dtype.kind != "f"):
             raise UnsupportedModel("The portable runtime has no layers that mix quantised and float tensors")
-        return Layer(real_values(weights).astype(np.float32), offsets.astype(np.float32), None)
-    if bias is not None and bias.dtype.kind != "i":
+        return Layer(real_values(weights).astype(np.float32, copy=False), offsets.astype(np.float32), None)
+    if bias is not None and (bias.dtype.kind != "i" or (bias.quantisation and bias.quantisation.zero_point.any())):
         raise CorruptModel("A quantised layer has a bias that is not")
     if quantisation.scale.size > 1 and quantisation.axis != axis:
         raise UnsupportedModel("The portable runtime has one weight scale per layer or per output")
     sides = [1] * weights.data.ndim
     if quantisation.scale.size > 1:
         sides[quantisation.axis] = -1
-    whole = weights.data.astype(np.float32) - quantisation.zero_point.astype(np.float32).reshape(sides)
+    whole = weights.data.astype(np.float32)
+    whole -= quantisation.zero_point.astype(np.float32).reshape(sides)
     steps = np.float32(source.scale) * quantisation.scale / np.float32(target.scale)
     return Layer(whole, offsets.astype(np.float32), steps)
 

@@ -36,6 +36,8 @@ class Convolution(Kernel):
             raise UnsupportedOperator("CONV_2D with groups is not supported", operator="CONV_2D")
         self._check(channels == self.source.shape[2])
         self.windows = windows_of(operator, (down, across), self.source.shape, self.target.shape)
+        graph.claim(math.prod(weights.shape) + 2 * outputs * self.target.shape[1])
+        graph.charge(math.prod(self.target.shape) * down * across * channels // 16)
         self._layer = layer_of(weights, graph.optional(operator.inputs, 2), 0, self.source.codes, self.codes)
         self._matrix: Floats = np.ascontiguousarray(self._layer.weights.reshape(outputs, -1).T)
         width = self.target.shape[1]
@@ -92,6 +94,8 @@ class DepthwiseConvolution(Kernel):
         """Outputs per channel of the source: output ``c · multiplier + m`` belongs to channel ``c``."""
         _, down, across, _ = weights.shape
         self.windows = windows_of(operator, (down, across), self.source.shape, self.target.shape)
+        graph.claim((down * across + 2) * channels * width)
+        graph.charge(2 * down * across * math.prod(self.target.shape))
         self._layer = layer_of(weights, graph.optional(operator.inputs, 2), 3, self.source.codes, self.codes)
         taps = self._layer.weights.reshape(down * across, channels)
         self._taps = [[np.tile(tap[m :: self._multiplier], width) for tap in taps] for m in range(self._multiplier)]

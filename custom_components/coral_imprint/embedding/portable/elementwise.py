@@ -11,6 +11,9 @@ from .codes import Call, Codes, Floats, real_values
 from .graph import Graph, Value, as_map, flat_rows
 from .kernel import Kernel, rows_per_band
 
+_MOST_RATIO = 2.0**16
+"""How much coarser or finer the steps of a sum may be than those of its terms: native interpreters end the process beyond 2¹⁹."""
+
 
 def convert(source: Value, codes: Codes, values: Floats, sums: Floats, target: Floats) -> Iterator[Call]:
     """Yield what expresses a value's numbers in another tensor's steps, by way of scratch memory ``sums``."""
@@ -58,6 +61,12 @@ class Rescale(_Banded):
         yield from convert(self.source, self.codes, values, sums, target)
 
 
+def _check_steps(steps: float, target: Codes) -> None:
+    """Refuse a term of a quantised sum with steps out of all proportion."""
+    if target.quantised and not 1 / _MOST_RATIO < steps / target.scale < _MOST_RATIO:
+        raise CorruptModel(f"ADD has a term in steps of {steps} for a sum in steps of {target.scale}")
+
+
 def _addition_ratios(first: Codes, second: Codes, target: Codes) -> tuple[np.float32, np.float32]:
     """Return what brings both terms of a sum to the target's steps.
 
@@ -85,10 +94,15 @@ class Add(_Banded):
         self._other = self.source
         if operator.inputs[1] in graph.constants:
             addend = graph.constant(operator.inputs[1])
+            graph.claim(math.prod(addend.shape))
+            for scale in addend.quantisation.scale if addend.quantisation else ():
+                _check_steps(float(scale), self.codes)
             values = real_values(addend) / self.codes.scale
             self._constant = values.astype(np.float32).reshape(as_map(addend.shape))
         else:
             self._other = graph.value(operator.inputs[1])
+        for term in (self.source, self._other):
+            _check_steps(term.codes.scale, self.codes)
         shapes = self.source.shape, self._constant.shape if self._constant is not None else self._other.shape
         self._check(all(ours in (1, all_) for s in shapes for ours, all_ in zip(s, self.target.shape, strict=True)))
         self._product = -1

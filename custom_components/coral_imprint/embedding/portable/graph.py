@@ -2,13 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from numpy.lib.stride_tricks import as_strided
 
-from ..errors import CorruptModel, UnsupportedModel
+from ..errors import CorruptModel, ModelTooLarge, UnsupportedModel
 from ..model import Model, Tensor
 from .arena import Arena
 from .codes import Call, Codes, Floats, codes_of
+
+MOST_FLOATS: Final = 32 * 1024 * 1024
+"""Numbers that a compiled model may hold, weights and maps (128 MiB). MobileNet v1 1.0/224 holds 5 million."""
+
+MOST_STEPS: Final = 1_000_000_000
+"""Numbers that may be passed over for a frame, sixteen of a matrix product counting as one: about a second.
+
+MobileNet v1 1.0/224 has 80 million.
+"""
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,7 @@ class Graph:
         self.arena = Arena()
         self.constants: dict[int, Tensor] = {i: t for i, t in enumerate(model.tensors) if t.data is not None}
         self.values: dict[int, Value] = {}
+        self._claimed = self._charged = 0
         self.step = 0
         """The step that scratch memory is reserved for."""
 
@@ -137,6 +148,22 @@ class Graph:
     def optional(self, inputs: tuple[int, ...], position: int) -> Tensor | None:
         """Return a constant input that may be absent."""
         return self.constant(inputs[position]) if len(inputs) > position and inputs[position] >= 0 else None
+
+    def claim(self, floats: int) -> None:
+        """Announce memory that a kernel keeps outside the arena; raises ModelTooLarge where all of it becomes too much."""
+        self._claimed += floats
+        if self._claimed > MOST_FLOATS:
+            raise ModelTooLarge(f"The model needs more than {4 * MOST_FLOATS >> 20} MiB")
+
+    def charge(self, steps: int) -> None:
+        """Announce work per frame, in numbers that are passed over; raises ModelTooLarge where it becomes too much."""
+        self._charged += steps
+        if self._charged > MOST_STEPS:
+            raise ModelTooLarge("The model needs more than seconds for a frame")
+
+    def place(self) -> None:
+        """Place all buffers; raises ModelTooLarge where they take more than the memory left."""
+        self.claim(self.arena.place())
 
     def scratch(self, size: int) -> int:
         """Reserve memory for the current step alone."""

@@ -33,6 +33,7 @@ class Kernel(ABC):
         self.operator = operator
         self.source: Value = graph.value(operator.inputs[0])
         self.target: Value = graph.value(operator.outputs[0])
+        graph.charge(math.prod(self.source.shape) + math.prod(self.target.shape))
         self.codes = self.target.codes.activated(operator.options.get("FusedActivationFunction", "NONE"))
         self.band = self.target.shape[0]
         """Rows that it computes at a time."""

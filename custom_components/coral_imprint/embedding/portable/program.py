@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
+
 from ..errors import UnsupportedOperator
 from ..model import Model, Operator
 from .codes import Call
@@ -45,16 +47,29 @@ _KERNELS: Mapping[str, Callable[[Graph, Operator], Kernel]] = {
 def compile_model(model: Model) -> tuple[Graph, list[Call]]:
     """Compile a model: a graph whose memory is allocated, and the calls that compute its output from its input.
 
-    Raises UnsupportedOperator and UnsupportedModel for what the portable runtime lacks, CorruptModel for shapes that do not
-    belong together.
+    Raises UnsupportedOperator and UnsupportedModel for what the portable runtime lacks, ModelTooLarge for what takes too much
+    memory or time, CorruptModel for shapes that do not belong together.
     """
+    graph, stages = _planned(model)
+    graph.arena.allocate()
+    return graph, [call for stage in stages for call in _calls(graph, stage)]
+
+
+def check_model(model: Model) -> None:
+    """Raise what `compile_model` would raise; nothing is allocated but the weights, for a moment."""
+    with np.errstate(all="ignore"):
+        _planned(model)
+
+
+def _planned(model: Model) -> tuple[Graph, list[tuple[Kernel, ...]]]:
+    """Build the kernels and place their memory."""
     graph = Graph(model)
     kernels = _kernels(graph)
     _widen(kernels)
     stages = list(_stages(graph, kernels))
     _reserve(graph, stages)
-    graph.arena.allocate()
-    return graph, [call for stage in stages for call in _calls(graph, stage)]
+    graph.place()
+    return graph, stages
 
 
 def _kernels(graph: Graph) -> list[Kernel]:

@@ -24,6 +24,8 @@ class AveragePool(Kernel):
         self._check(channels == self.source.shape[2])
         taps = operator.options["FilterHeight"], operator.options["FilterWidth"]
         self.windows = windows_of(operator, taps, self.source.shape, self.target.shape)
+        graph.claim(math.prod(self.target.shape))
+        graph.charge(taps[0] * taps[1] * math.prod(self.target.shape))
         counts = np.outer(self.windows.rows.counts(), self.windows.columns.counts())
         ratio = self.source.codes.scale / self.codes.scale
         self._shares: Floats = np.repeat(ratio / counts, channels, axis=1).astype(np.float32)
@@ -92,6 +94,8 @@ class FullyConnected(Kernel):
         outputs, depth = weights.shape
         size = math.prod(self.source.shape)
         self._check(size % depth == 0 and math.prod(self.target.shape) == size // depth * outputs)
+        graph.claim(outputs * depth)
+        graph.charge(size * outputs // 16)
         self._layer = layer_of(weights, graph.optional(operator.inputs, 2), 0, self.source.codes, self.codes)
         self._matrix: Floats = np.ascontiguousarray(self._layer.weights.T)
         self._lines = size // depth
