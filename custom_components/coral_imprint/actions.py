@@ -1,21 +1,23 @@
 """The actions. Each takes a classifier's device; each error is one that the user can read."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from homeassistant.const import ATTR_DEVICE_ID, ATTR_NAME
 from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, SupportsResponse, callback
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import config_validation as cv, service
+from homeassistant.helpers.translation import async_get_translations
 import voluptuous as vol
 
 from .advisor import async_recommend
-from .const import ATTR_BACKGROUND, ATTR_CLASS, ATTR_COUNT, ATTR_FILE, ATTR_INTERVAL, DOMAIN
+from .const import ATTR_BACKGROUND, ATTR_CLASS, ATTR_COUNT, ATTR_EXAMPLE, ATTR_FILE, ATTR_INTERVAL, DOMAIN
 from .coordinator import ClassifierCoordinator
 from .engine import Engine
 from .errors import translated
+from .imprinting import Change, ExampleStore
 
 MAX_PICTURE_BYTES = 32 * 1024 * 1024
 
@@ -99,18 +101,76 @@ async def _look(call: ServiceCall, classifier: ClassifierCoordinator) -> Service
 
 
 async def _add_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    learned = await classifier.async_add_class(call.data[ATTR_CLASS], call.data[ATTR_BACKGROUND])
+    label, background = call.data[ATTR_CLASS], call.data[ATTR_BACKGROUND]
+    learned = await classifier.async_change(lambda store: store.add_class(label, background), look=False)
     return {"class": learned.label, "id": learned.id}
 
 
 async def _rename_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    await classifier.async_rename_class(call.data[ATTR_CLASS], call.data[ATTR_NAME])
+    old, new = call.data[ATTR_CLASS], call.data[ATTR_NAME]
+    await classifier.async_change(lambda store: store.rename_class(store.class_named(old).id, new), look=False)
     return None
 
 
 async def _remove_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    await classifier.async_remove_class(call.data[ATTR_CLASS])
+    label = call.data[ATTR_CLASS]
+    await classifier.async_change(lambda store: store.remove_class(store.class_named(label).id))
     return None
+
+
+async def _relabel_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    example, label = call.data[ATTR_EXAMPLE], call.data[ATTR_CLASS]
+    await classifier.async_change(lambda store: store.relabel_example(example, store.class_named(label).id))
+    return None
+
+
+async def _remove_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    example = call.data[ATTR_EXAMPLE]
+    await classifier.async_change(lambda store: store.remove_example(example))
+    return None
+
+
+def _described(change: Change, classifier: ClassifierCoordinator) -> ServiceResponse:
+    """Return a change as an action answers: what kind, of what, when it was made."""
+    learned = classifier.learner.classes.get(change.id)
+    return {
+        "change": change.kind,
+        "of": learned.label if learned else change.id,
+        "made": change.at.isoformat(),
+    }
+
+
+async def _undo(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    return _described(await classifier.async_change(ExampleStore.undo), classifier)
+
+
+async def _redo(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    return _described(await classifier.async_change(ExampleStore.redo), classifier)
+
+
+async def _evaluate(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    found = await classifier.async_evaluate()
+    texts = await async_get_translations(call.hass, call.hass.config.language, "selector", [DOMAIN])
+    labels = {learned.id: learned.label for learned in classifier.learner.classes.values()}
+    answer: dict[str, Any] = _labelled(found.as_dict(), labels)
+    # The cores speak English; here the sentences are those of the translations.
+    answer["advice"] = [
+        texts.get(f"component.{DOMAIN}.selector.remark.options.{remark.key}", remark.text).format_map(
+            remark.placeholders
+        )
+        for remark in found.remarks
+    ]
+    del answer["remarks"]
+    return answer
+
+
+def _labelled(value: Any, labels: Mapping[str, str]) -> Any:
+    """Return a nest of dicts and lists with the classes' labels in place of their ids."""
+    if isinstance(value, Mapping):
+        return {labels.get(str(key), str(key)): _labelled(one, labels) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_labelled(one, labels) for one in value]
+    return labels.get(value, value) if isinstance(value, str) else value
 
 
 async def _recommend_extractor(
@@ -160,6 +220,16 @@ ACTIONS: Final = (
     ),
     Action(name="rename_class", handler=_rename_class, fields={**_CLASS, vol.Required(ATTR_NAME): cv.string}),
     Action(name="remove_class", handler=_remove_class, fields=_CLASS),
+    Action(
+        name="relabel_example",
+        handler=_relabel_example,
+        fields={vol.Required(ATTR_EXAMPLE): cv.string, **_CLASS},
+    ),
+    Action(name="remove_example", handler=_remove_example, fields={vol.Required(ATTR_EXAMPLE): cv.string}),
+    Action(name="undo", handler=_undo, fields={}, response=SupportsResponse.OPTIONAL),
+    Action(name="redo", handler=_redo, fields={}, response=SupportsResponse.OPTIONAL),
+    # Changes nothing: any user's script may.
+    Action(name="evaluate", handler=_evaluate, fields={}, response=SupportsResponse.ONLY, admin=False),
     Action(
         name="recommend_extractor",
         engine_handler=_recommend_extractor,

@@ -40,6 +40,7 @@ SECTION_DECISION: Final = "decision"
 # Actions
 ATTR_CLASS: Final = "class"
 ATTR_COUNT: Final = "count"
+ATTR_EXAMPLE: Final = "example"
 ATTR_FILE: Final = "file"
 ATTR_INTERVAL: Final = "interval"
 ATTR_BACKGROUND: Final = "background"

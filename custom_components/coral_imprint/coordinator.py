@@ -28,7 +28,7 @@ import voluptuous as vol
 from .embedders import Embedders
 from .embedding import EmbeddingError
 from .errors import core_errors_translated, translated
-from .imprinting import Decision, ExampleStore, ImprintingError, LearnedClass, Scores, Verdict
+from .imprinting import Decision, Evaluation, ExampleStore, ImprintingError, Scores, Verdict
 from .learner import Learner
 from .lens import Lens
 from .models import ClassifierSettings
@@ -341,29 +341,23 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         counts = self.learner.counts()
         return {learned.label: counts[learned.id] for learned in self.learner.classes.values()}
 
-    async def async_add_class(self, label: str, background: bool) -> LearnedClass:
-        """Add a class. Raises HomeAssistantError."""
-        return await self._async_change(lambda store: store.add_class(label, background))
+    async def async_evaluate(self) -> Evaluation:
+        """Work out from the examples alone how good the classifier is. Raises HomeAssistantError."""
+        with core_errors_translated():
+            return await self.learner.async_evaluate()
 
-    async def async_rename_class(self, class_name: str, label: str) -> None:
-        """Give a class another name. Raises HomeAssistantError."""
-        await self._async_change(lambda store: store.rename_class(store.class_named(class_name).id, label))
+    async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT], *, look: bool = True) -> ResultT:
+        """Change classes or examples, imprint what is left, and look. Raises HomeAssistantError.
 
-    async def async_remove_class(self, class_name: str) -> None:
-        """Move a class and its examples to the bin. Raises HomeAssistantError."""
-
-        def remove(store: ExampleStore) -> str:
-            learned = store.class_named(class_name)
-            store.remove_class(learned.id)
-            return learned.id
-
-        self._decision.forget(await self._async_change(remove))
-        await self.async_refresh()
-
-    async def _async_change[ResultT](self, change: Callable[[ExampleStore], ResultT]) -> ResultT:
+        Without ``look``, for changes that leave every answer as it is.
+        """
         with core_errors_translated():
             result = await self.learner.async_change(change)
+        if self._decision.current not in self.learner.classes:
+            self._decision.reset()
         self._classes_changed()
+        if look:
+            await self.async_refresh()
         return result
 
     # --- news ----------------------------------------------------------------------------------------------------

@@ -7,10 +7,29 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 
 from .const import DOMAIN
 from .embedding import EmbeddingError
-from .imprinting import ClassExists, ImprintingError, InvalidLabel, UnknownClass, UnreadablePicture
+from .imprinting import (
+    ClassExists,
+    ImprintingError,
+    InvalidLabel,
+    NothingToRedo,
+    NothingToUndo,
+    UndoImpossible,
+    UnknownClass,
+    UnknownExample,
+    UnreadablePicture,
+)
 
 # What the person who called an action can mend: no stack trace in the log for these.
-_USER_ERRORS = (ClassExists, InvalidLabel, UnknownClass, UnreadablePicture)
+_USER_ERRORS = (
+    ClassExists,
+    InvalidLabel,
+    NothingToRedo,
+    NothingToUndo,
+    UndoImpossible,
+    UnknownClass,
+    UnknownExample,
+    UnreadablePicture,
+)
 
 
 def translated[ErrorT: HomeAssistantError](

@@ -19,6 +19,7 @@ from .embedding import NotAPicture, check_picture, to_jpeg
 from .imprinting import (
     EmbeddingCache,
     EmbeddingShelf,
+    Evaluation,
     Example,
     ExampleStore,
     Head,
@@ -26,7 +27,9 @@ from .imprinting import (
     LearnedClass,
     Report,
     StoreFailed,
+    evaluate,
     fit,
+    occasions,
 )
 from .lens import Lens
 from .models import ClassifierSettings, data_folder
@@ -232,6 +235,29 @@ class Learner:
         if cache is not self._cache and self.progress is None:
             self._caches.pop(lens.fingerprint, None)
         return found
+
+    async def async_evaluate(self) -> Evaluation:
+        """Work out from the examples alone how good the head is. Raises EmbeddingError, StoreFailed."""
+        found = await self.async_embeddings(self.lens)
+        return await self._hass.async_add_executor_job(self._evaluate, found)
+
+    def _evaluate(self, found: Sequence[tuple[Example, NDArray[np.float32]]]) -> Evaluation:
+        vectors: dict[str, list[NDArray[np.float32]]] = {}
+        groups: dict[str, list[str]] = {}
+        ids: dict[str, list[str]] = {}
+        when = occasions([example.captured for example, _ in found])
+        for (example, vector), occasion in zip(found, when, strict=True):
+            vectors.setdefault(example.class_id, []).append(vector)
+            groups.setdefault(example.class_id, []).append(occasion)
+            ids.setdefault(example.class_id, []).append(example.id)
+        classes = self.classes.values()
+        return evaluate(
+            {class_id: np.stack(rows) for class_id, rows in vectors.items()},
+            groups,
+            ids=ids,
+            labels={learned.id: learned.label for learned in classes},
+            background=frozenset(learned.id for learned in classes if learned.background),
+        )
 
     async def async_embed_newest(self, lens: Lens, count: int) -> None:
         """Embed the newest examples, ``count`` at most, for the embedder to be timed by. Raises as async_embeddings."""

@@ -23,7 +23,7 @@ TFLITE_RUNTIMES = {"ai_edge_litert", "tflite_runtime", "tensorflow", "pycoral"}
 CAMERA_DOOR = {"coordinator.py"}
 PIL_DOOR = {"embedding/frame.py"}
 RUNTIME_DOORS = {"embedding/litert.py"}
-SCHEMA_DOOR = {"embedding/model.py", "embedding/rewrite.py"}
+SCHEMA_DOOR = {f"embedding/{name}.py" for name in ("append", "model", "rewrite", "wholegraph")}
 DISK_DOORS = {
     "imprinting/durable.py",  # every write and read of examples and what is derived from them
     "embedding/catalogue.py",  # reads its entries, and published files to verify them

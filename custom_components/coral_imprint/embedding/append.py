@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CorruptModel, UnsupportedModel
-from .model import _GARBAGE, Operator, Tensor
+from .model import GARBAGE, Operator, Tensor
 from .wholegraph import Graph
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def append(data: bytes, addition: Addition) -> bytes:
     """
     try:
         return _Appender(data).file(addition)
-    except _GARBAGE as error:
+    except GARBAGE as error:
         raise CorruptModel(f"The model's file is damaged: {error}") from error
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from .append import Addition, append
 from .columns import LONGEST_LABEL, SHIFT
 from .errors import UnsupportedModel, WrongLabels
-from .model import Operator, Quantisation, Tensor, cut_model, read_model
+from .model import Operator, Quantisation, Tensor, read_model
+from .rewrite import cut_model
 from .wholegraph import Graph, only_vector, read_graph
 
 VERSION: Final = 1
@@ -102,7 +103,7 @@ def _cut(extractor: bytes) -> bytes:
     graph = read_graph(extractor)
     if any(operator.kind.startswith("CUSTOM ") for operator in graph.operators):
         return extractor
-    return cut_model(extractor, read_model(extractor))
+    return cut_model(read_model(extractor))
 
 
 def _checked(

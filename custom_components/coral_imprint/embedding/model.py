@@ -24,7 +24,7 @@ LARGEST_GRAPH = 4_000
 LARGEST_TENSOR = 1 << 24
 """Elements that one tensor may have (64 MiB as float32)."""
 
-_IDENTIFIER = b"TFL3"
+IDENTIFIER = b"TFL3"
 DTYPES: Mapping[int, str] = {0: "f4", 1: "f2", 2: "i4", 3: "u1", 4: "i8", 6: "?", 7: "i2", 9: "i1", 10: "f8"}
 PADDINGS = ("SAME", "VALID")
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
@@ -46,7 +46,7 @@ OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
 }
 
-_GARBAGE = (struct.error, IndexError, TypeError, ValueError, OverflowError, AssertionError)
+GARBAGE = (struct.error, IndexError, TypeError, ValueError, OverflowError, AssertionError)
 """What the flatbuffers package raises when offsets lead nowhere."""
 
 
@@ -123,20 +123,20 @@ def read_model(data: bytes) -> Model:
     Raises CorruptModel for a file that is no TFLite model, is truncated or contradicts itself, UnsupportedOperator for custom
     operators and ones that the schema doesn't know, UnsupportedModel for graphs that turn no picture into a vector.
     """
-    if len(data) < 8 or data[4:8] != _IDENTIFIER:
+    if len(data) < 8 or data[4:8] != IDENTIFIER:
         raise CorruptModel("The file is not a TFLite model")
     import tflite  # noqa: PLC0415 - a hundred modules, needed only where a model is read
 
     try:
-        return _Reader(data, tflite.Model.GetRootAs(data, 0)).model()
-    except _GARBAGE as error:
+        return Reader(data, tflite.Model.GetRootAs(data, 0)).model()
+    except GARBAGE as error:
         raise CorruptModel(f"The model's file is damaged: {error}") from error
 
 
 _EDGETPU = "CUSTOM edgetpu-custom-op"
 
 
-class _Reader:
+class Reader:
     """One reading of one file."""
 
     def __init__(self, data: bytes, root: "tflite.Model") -> None:
@@ -169,8 +169,8 @@ class _Reader:
         ]
         inputs = self._indices(graph.InputsLength(), graph.InputsAsNumpy, len(tensors))
         outputs = self._indices(graph.OutputsLength(), graph.OutputsAsNumpy, len(tensors))
-        _check_ends(tensors, inputs, outputs)
-        _check_order(tensors, operators, inputs)
+        check_ends(tensors, inputs, outputs)
+        check_order(tensors, operators, inputs)
         embedding = _find_embedding(tensors, operators, inputs[0], outputs[0])
         needed = _ancestors(operators, embedding)
         for index in needed:
@@ -307,7 +307,7 @@ class _Reader:
         return options
 
 
-def _check_ends(tensors: Sequence[Tensor], inputs: Sequence[int], outputs: Sequence[int]) -> None:
+def check_ends(tensors: Sequence[Tensor], inputs: Sequence[int], outputs: Sequence[int]) -> None:
     """Refuse graphs that take anything but one picture or return anything but one tensor."""
     if len(inputs) != 1 or len(outputs) != 1 or -1 in (*inputs, *outputs):
         raise UnsupportedModel(f"The model has {len(inputs)} inputs and {len(outputs)} outputs, not one of each")
@@ -318,7 +318,7 @@ def _check_ends(tensors: Sequence[Tensor], inputs: Sequence[int], outputs: Seque
         raise UnsupportedModel(f"The model's input has the shape {picture.shape}, not 1×height×width×3")
 
 
-def _check_order(tensors: Sequence[Tensor], operators: Sequence[Operator], inputs: Sequence[int]) -> None:
+def check_order(tensors: Sequence[Tensor], operators: Sequence[Operator], inputs: Sequence[int]) -> None:
     """Refuse graphs where a step reads what has not been computed, or writes what exists."""
     known = {index for index, tensor in enumerate(tensors) if tensor.data is not None} | set(inputs)
     for operator in operators:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import CorruptModel, UnsupportedModel
-from .model import _GARBAGE, _IDENTIFIER, Operator, Tensor, _check_ends, _check_order, _Reader
+from .model import GARBAGE, IDENTIFIER, Operator, Reader, Tensor, check_ends, check_order
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,17 @@ def read_graph(data: bytes) -> Graph:
 
     Raises CorruptModel, UnsupportedOperator and UnsupportedModel as `read_model` does.
     """
-    if len(data) < 8 or data[4:8] != _IDENTIFIER:
+    if len(data) < 8 or data[4:8] != IDENTIFIER:
         raise CorruptModel("The file is not a TFLite model")
     import tflite  # noqa: PLC0415 - a hundred modules, needed only where a model is read
 
     try:
         return _WholeReader(data, tflite.Model.GetRootAs(data, 0)).graph()
-    except _GARBAGE as error:
+    except GARBAGE as error:
         raise CorruptModel(f"The model's file is damaged: {error}") from error
 
 
-class _WholeReader(_Reader):
+class _WholeReader(Reader):
     """The reader of models, without its end at the embedding."""
 
     def graph(self) -> Graph:
@@ -56,8 +56,8 @@ class _WholeReader(_Reader):
         )
         inputs = self._indices(graph.InputsLength(), graph.InputsAsNumpy, len(tensors))
         outputs = self._indices(graph.OutputsLength(), graph.OutputsAsNumpy, len(tensors))
-        _check_ends(tensors, inputs, outputs)
-        _check_order(tensors, operators, inputs)
+        check_ends(tensors, inputs, outputs)
+        check_order(tensors, operators, inputs)
         return Graph(tensors, operators, inputs[0], outputs[0])
 
 
