@@ -38,7 +38,7 @@ async def test_a_wrongly_filed_example_is_found_and_filed_anew(
     for day in range(4):
         freezer.tick(timedelta(days=1))
         for number, gate in enumerate(("closed", "open")):
-            camera.show(gate, 10 * day + number)
+            camera.show(gate, 100 + 10 * day + number)
             await act(hass, engine, "capture_example", **{"class": gate})
     freezer.tick(timedelta(days=1))
     camera.show("open", 50)
