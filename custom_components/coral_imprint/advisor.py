@@ -19,7 +19,8 @@ from .embedding import DEFAULT, Embedder, EmbeddingError, ModelError, open_embed
 from .engine import Engine
 from .errors import as_home_assistant_error, translated
 from .extractors import async_choices, async_source, title
-from .imprinting import Advice, Candidate, Example, ImprintingError, Validation, advise, cross_validate, occasions
+from .imprinting import Advice, Candidate, Example, ImprintingError, Validation, advise, cross_validate
+from .learner import by_class
 from .lens import Lens
 from .models import cache_folder
 
@@ -152,15 +153,8 @@ async def _async_try(
 
 def _validate(embedded: _Embedded) -> Validation | None:
     """Cross-validate one classifier, all its classes on one timeline. Blocking."""
-    vectors: dict[str, list[NDArray[np.float32]]] = {}
-    groups: dict[str, list[str]] = {}
-    when = occasions([example.captured for example, _ in embedded])
-    for (example, vector), occasion in zip(embedded, when, strict=True):
-        vectors.setdefault(example.class_id, []).append(vector)
-        groups.setdefault(example.class_id, []).append(occasion)
-    if len(vectors) < 2:
-        return None
-    return cross_validate({class_id: np.stack(rows) for class_id, rows in vectors.items()}, groups)
+    rows = by_class(embedded)
+    return cross_validate(rows.vectors, rows.occasions) if len(rows.vectors) > 1 else None
 
 
 def _together(validations: Sequence[Validation]) -> Validation | None:

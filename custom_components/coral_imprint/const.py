@@ -34,6 +34,8 @@ CONF_CAMERA: Final = "camera"
 CONF_FOLDER: Final = "folder"
 CONF_CLASSES: Final = "classes"
 CONF_BACKGROUND: Final = "background"
+CONF_HEAD: Final = "head"
+HEAD_AUTO: Final = "auto"
 SECTION_REGION: Final = "region"
 SECTION_DECISION: Final = "decision"
 

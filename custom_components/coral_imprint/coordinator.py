@@ -97,9 +97,10 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         )
         self.subentry_id = subentry_id
         self.settings = settings
-        self.learner = Learner(hass, settings, self.async_update_listeners)
+        self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
         self._embedders = embedders
         self._moving: asyncio.Task[None] | None = None
+        self._refining: asyncio.Task[None] | None = None
         self._decision = Decision(settings.rules)
         self._looking = asyncio.Lock()
         self._class_listeners: list[CALLBACK_TYPE] = []
@@ -140,6 +141,15 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             self.hass, self._async_move(self._wanted_lens()), f"{self.name}: embed the examples"
         )
 
+    @callback
+    def _refine_soon(self) -> None:
+        """Learn a better head than the imprint in the background, once the last change was imprinted."""
+        if self._refining:
+            self._refining.cancel()
+        self._refining = self.config_entry.async_create_background_task(
+            self.hass, self.learner.async_refine(), f"{self.name}: refine"
+        )
+
     async def _async_move(self, lens: Lens) -> None:
         before, had_head = self.learner.lens, self.learner.head is not None
         try:
@@ -156,6 +166,9 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     def async_apply(self, settings: ClassifierSettings) -> None:
         """Follow changed settings without losing the current state."""
         moved = settings.region != self.settings.region
+        if settings.head != self.settings.head:
+            self.learner.kind = settings.head
+            self.async_follow_lens()  # imprints, and refines as is wanted now
         self.settings = settings
         self.name = settings.name
         self._decision.rules = settings.rules
@@ -219,8 +232,9 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     async def async_shutdown(self) -> None:
         """Stop looking."""
         self._untrack_camera()
-        if self._moving:
-            self._moving.cancel()
+        for task in (self._moving, self._refining):
+            if task:
+                task.cancel()
         await super().async_shutdown()
 
     # --- look ----------------------------------------------------------------------------------------------------

@@ -27,9 +27,11 @@ from .const import (
     CONF_CAMERA,
     CONF_CLASSES,
     CONF_EXTRACTOR,
+    CONF_HEAD,
     CONF_RUNTIME,
     DECISION_OPTIONS,
     DOMAIN,
+    HEAD_AUTO,
     INTERVAL,
     REGION_EDGES,
     RUNTIME_INSTALL,
@@ -40,6 +42,7 @@ from .const import (
 )
 from .embedding import DEFAULT
 from .extractors import Choice
+from .imprinting import KINDS
 
 
 def _number(option: NumberOption) -> NumberSelector:
@@ -102,7 +105,15 @@ def classifier_schema(*, new: bool) -> vol.Schema:
             **(classes if new else {}),
             **_numbers([INTERVAL]),
             vol.Required(SECTION_REGION): section(vol.Schema(_numbers(REGION_EDGES)), {"collapsed": True}),
-            vol.Required(SECTION_DECISION): section(vol.Schema(_numbers(DECISION_OPTIONS)), {"collapsed": True}),
+            vol.Required(SECTION_DECISION): section(
+                vol.Schema(
+                    {
+                        **_numbers(DECISION_OPTIONS),
+                        vol.Required(CONF_HEAD, default=HEAD_AUTO): _choice([HEAD_AUTO, *KINDS], CONF_HEAD),
+                    }
+                ),
+                {"collapsed": True},
+            ),
         }
     )
 

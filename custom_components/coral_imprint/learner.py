@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .embedding import NotAPicture, check_picture, to_jpeg
 from .imprinting import (
+    KINDS,
     EmbeddingCache,
     EmbeddingShelf,
     Evaluation,
@@ -27,6 +28,7 @@ from .imprinting import (
     LearnedClass,
     Report,
     StoreFailed,
+    choose,
     evaluate,
     fit,
     occasions,
@@ -55,14 +57,49 @@ class Progress:
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Examples by class id, each class's in the order of capture."""
+
+    vectors: dict[str, NDArray[np.float32]]
+    """Embeddings, shape (n, d)."""
+    occasions: dict[str, list[str]]
+    ids: dict[str, list[str]]
+
+
+def by_class(found: Sequence[tuple[Example, NDArray[np.float32]]]) -> Rows:
+    """Sort examples and their embeddings by class; all classes are on one timeline."""
+    vectors: dict[str, list[NDArray[np.float32]]] = {}
+    groups: dict[str, list[str]] = {}
+    ids: dict[str, list[str]] = {}
+    when = occasions([example.captured for example, _ in found])
+    for (example, vector), occasion in zip(found, when, strict=True):
+        vectors.setdefault(example.class_id, []).append(vector)
+        groups.setdefault(example.class_id, []).append(occasion)
+        ids.setdefault(example.class_id, []).append(example.id)
+    return Rows({class_id: np.stack(rows) for class_id, rows in vectors.items()}, groups, ids)
+
+
 class Learner:
     """The learning half of a classifier."""
 
-    def __init__(self, hass: HomeAssistant, settings: ClassifierSettings, on_progress: CALLBACK_TYPE) -> None:
-        """Prepare; async_load reads, async_open makes it usable. ``on_progress`` hears when progress changed."""
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        settings: ClassifierSettings,
+        on_progress: CALLBACK_TYPE,
+        on_imprinted: CALLBACK_TYPE,
+    ) -> None:
+        """Prepare; async_load reads, async_open makes it usable.
+
+        ``on_progress`` hears when progress changed, ``on_imprinted`` when there is an imprint to refine.
+        """
         self._hass = hass
         self._settings = settings
         self._on_progress = on_progress
+        self._on_imprinted = on_imprinted
+        self.kind = settings.head
+        """The kind of head that the user fixed; None: what the examples speak for."""
         self._root = data_folder(hass) / settings.folder
         self._store = ExampleStore(self._root, _whole_jpeg, NotAPicture, dt_util.utcnow)
         self._shelf: EmbeddingShelf
@@ -145,7 +182,7 @@ class Learner:
         self.lens, self._cache = lens, cache
         last_used = self.in_use is not None and self.in_use.fingerprint == lens.fingerprint
         if last_used or not self._missing(cache):
-            self.head = await self._hass.async_add_executor_job(self._fit, lens, cache)
+            self._use_imprint(await self._hass.async_add_executor_job(self._fit, lens, cache))
 
     # --- teach ---------------------------------------------------------------------------------------------------
 
@@ -169,7 +206,27 @@ class Learner:
                 self._report(await self._hass.async_add_executor_job(self._store.load))
             for batch in _batches(self._missing(self._cache)):
                 await self._async_embed(batch, self.lens, self._cache)
-            self.head = await self._hass.async_add_executor_job(self._fit, self.lens, self._cache)
+            self._use_imprint(await self._hass.async_add_executor_job(self._fit, self.lens, self._cache))
+
+    def _use_imprint(self, head: Head | None) -> None:
+        """Answer with an imprint, which is there at once, until a better head was learned."""
+        self.head = head
+        self._on_imprinted()
+
+    async def async_refine(self) -> None:
+        """Learn the kind of head that the user fixed, or that the examples speak for, and answer with it.
+
+        Takes up to some seconds in a thread. What was imprinted meanwhile is left alone: it is refined next.
+        """
+        imprint = self.head
+        if imprint is None or self.kind == imprint.kind:
+            return
+        found = [(one, row) for one in self._store.examples() if (row := self._cache.get(one.key)) is not None]
+        rows = by_class(found)
+        if imprint.classes == tuple(rows.vectors) and len(rows.vectors) > 1:
+            chosen = await self._hass.async_add_executor_job(choose, rows.vectors, rows.occasions, self.kind)
+            if self.head is imprint:
+                self.head = chosen.head
 
     async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT]) -> ResultT:
         """Change the store (classes, labels) and imprint what is left. Raises what the store raises."""
@@ -195,7 +252,8 @@ class Learner:
                     await self._async_embed(batch, lens, cache)
                 head = await self._hass.async_add_executor_job(self._fit, lens, cache)
                 # Lens, embeddings and head belong together: replaced in one go, between two looks.
-                self.lens, self._cache, self.head = lens, cache, head
+                self.lens, self._cache = lens, cache
+                self._use_imprint(head)
                 self._caches = {lens.fingerprint: cache}
         finally:
             self._set_progress(None)
@@ -242,19 +300,13 @@ class Learner:
         return await self._hass.async_add_executor_job(self._evaluate, found)
 
     def _evaluate(self, found: Sequence[tuple[Example, NDArray[np.float32]]]) -> Evaluation:
-        vectors: dict[str, list[NDArray[np.float32]]] = {}
-        groups: dict[str, list[str]] = {}
-        ids: dict[str, list[str]] = {}
-        when = occasions([example.captured for example, _ in found])
-        for (example, vector), occasion in zip(found, when, strict=True):
-            vectors.setdefault(example.class_id, []).append(vector)
-            groups.setdefault(example.class_id, []).append(occasion)
-            ids.setdefault(example.class_id, []).append(example.id)
+        rows = by_class(found)
         classes = self.classes.values()
         return evaluate(
-            {class_id: np.stack(rows) for class_id, rows in vectors.items()},
-            groups,
-            ids=ids,
+            rows.vectors,
+            rows.occasions,
+            fit=KINDS[self.head.kind if self.head else "imprint"],
+            ids=rows.ids,
             labels={learned.id: learned.label for learned in classes},
             background=frozenset(learned.id for learned in classes if learned.background),
         )
@@ -308,13 +360,8 @@ class Learner:
                 self._shelf.purge()
             except StoreFailed as err:
                 _LOGGER.warning("%s: the embeddings could not be tidied up: %s", self._settings.name, err)
-        by_class: dict[str, list[NDArray[np.float32]]] = {}
-        for example in examples:
-            if (vector := cache.get(example.key)) is not None:
-                by_class.setdefault(example.class_id, []).append(vector)
-        if not by_class:
-            return None
-        return fit({class_id: np.stack(vectors) for class_id, vectors in by_class.items()})
+        rows = by_class([(one, row) for one in examples if (row := cache.get(one.key)) is not None])
+        return fit(rows.vectors) if rows.vectors else None
 
     def _note_use(self, lens: Lens, cache: EmbeddingCache) -> None:
         if self._shelf.in_use is None or self._shelf.in_use.fingerprint != lens.fingerprint:

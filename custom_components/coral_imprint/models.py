@@ -15,10 +15,12 @@ from .const import (
     CONF_CLASSES,
     CONF_EXTRACTOR,
     CONF_FOLDER,
+    CONF_HEAD,
     CONF_RUNTIME,
     CONF_THREADS,
     DOMAIN,
     ENTER_AT,
+    HEAD_AUTO,
     HOLD,
     INTERVAL,
     LOOKS,
@@ -74,12 +76,14 @@ class ClassifierSettings:
     """Classes to begin with."""
     background: str | None
     """Background class to begin with."""
+    head: str | None = None
+    """Kind of head; None: what the examples speak for."""
 
     @classmethod
     def from_subentry(cls, subentry: ConfigSubentry) -> ClassifierSettings:
         """Read a subentry's title and data."""
         data = subentry.data
-        decision: Mapping[str, float] = data.get(SECTION_DECISION, {})
+        decision: Mapping[str, Any] = data.get(SECTION_DECISION, {})
 
         def option(row: NumberOption) -> float:
             return float(decision.get(row.key, row.default))
@@ -99,6 +103,7 @@ class ClassifierSettings:
             stale_after=option(STALE_AFTER),
             classes=tuple(data.get(CONF_CLASSES, ())),
             background=data.get(CONF_BACKGROUND) or None,
+            head=None if (head := decision.get(CONF_HEAD, HEAD_AUTO)) == HEAD_AUTO else str(head),
         )
 
 

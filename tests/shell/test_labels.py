@@ -46,7 +46,8 @@ async def test_a_wrongly_filed_example_is_found_and_filed_anew(
     found = await call(hass, engine, "evaluate", response=True)
     assert [one["id"] for one in found["odd"]] == [wrong]
     assert (found["odd"][0]["class_id"], found["odd"][0]["likely"]) == ("closed", "open")
-    assert found["advice"][0].startswith("An example of closed looks like open.")
+    assert found["advice"][0] == "The same picture was filed under closed and open. One of them is wrong."
+    assert found["advice"][1].startswith("An example of closed looks like open.")
     await call(hass, engine, "relabel_example", example=wrong, **{"class": "open"})
     assert wrong in filed(hass)["open"]
     found = await call(hass, engine, "evaluate", response=True)
