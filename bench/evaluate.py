@@ -32,7 +32,7 @@ from embedding import (
     find_file,
     open_embedder,
 )
-from imprinting import Head, fit
+from imprinting import KINDS, Head, choose
 
 MAX_QUERIES: Final = 30
 MIN_QUERIES: Final = 5
@@ -44,10 +44,10 @@ _SPLITS: Final = frozenset({"train", "training", "test", "val", "valid", "valida
 _NAMES: Final = ", ".join((BUILTIN, *CATALOGUE))
 
 Vectors = NDArray[np.float32]
-FitHead = Callable[[Mapping[str, Vectors]], Head]
+FitHead = Callable[[Mapping[str, Vectors], Mapping[str, Sequence[str]] | None], Head]
 
-HEADS: Final[Mapping[str, FitHead]] = {"auto": fit, "imprint": fit}
-"""How a head is made of examples, by name. What the integration uses is the imprint."""
+HEADS: Final[Mapping[str, FitHead]] = {"auto": lambda embeddings, groups: choose(embeddings, groups).head, **KINDS}
+"""How a head is made of examples, by name; ``auto`` is what the integration uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,10 @@ def _fill(
 
 def play(pictures: PictureSet, episode: Episode, unknowns: Vectors, fit_head: FitHead) -> Outcome:
     """Teach a head the examples and ask it for the queries."""
-    head = fit_head({name: pictures.vectors[rows] for name, rows in episode.examples.items()})
+    examples = {name: pictures.vectors[rows] for name, rows in episode.examples.items()}
+    # Where nothing tells which pictures belong together, each is an occasion of its own.
+    groups = {name: [str(pictures.groups[row]) or str(row) for row in rows] for name, rows in episode.examples.items()}
+    head = fit_head(examples, groups)
     right: list[float] = []
     genuine: list[float] = []
     for name, rows in episode.queries.items():

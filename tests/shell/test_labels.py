@@ -16,8 +16,9 @@ from .conftest import DOMAIN, FakeCamera, act, device_id, state, teach
 from .test_metadata import read
 
 
-async def call(hass: HomeAssistant, entry: MockConfigEntry, action: str, response: bool = False, **data: Any) -> Any:
+async def call(hass: HomeAssistant, entry: MockConfigEntry, action: str, **data: Any) -> Any:
     """Call an action on the classifier, and wait for what follows."""
+    response = action in {"evaluate", "redo", "undo"}
     result = await hass.services.async_call(
         DOMAIN, action, {"device_id": device_id(hass, entry), **data}, blocking=True, return_response=response
     )
@@ -43,14 +44,14 @@ async def test_a_wrongly_filed_example_is_found_and_filed_anew(
     freezer.tick(timedelta(days=1))
     camera.show("open", 50)
     (wrong,) = (await act(hass, engine, "capture_example", **{"class": "closed"}))["examples"]
-    found = await call(hass, engine, "evaluate", response=True)
+    found = await call(hass, engine, "evaluate")
     assert [one["id"] for one in found["odd"]] == [wrong]
     assert (found["odd"][0]["class_id"], found["odd"][0]["likely"]) == ("closed", "open")
     assert found["advice"][0] == "The same picture was filed under closed and open. One of them is wrong."
     assert found["advice"][1].startswith("An example of closed looks like open.")
     await call(hass, engine, "relabel_example", example=wrong, **{"class": "open"})
     assert wrong in filed(hass)["open"]
-    found = await call(hass, engine, "evaluate", response=True)
+    found = await call(hass, engine, "evaluate")
     assert (found["odd"], found["measured"], found["examples"]) == ([], 1.0, {"closed": 4, "open": 5})
     assert (await act(hass, engine, "look"))["best"] == "open"
 
@@ -63,7 +64,7 @@ async def test_every_change_can_be_taken_back_and_made_again(
     await call(hass, engine, "remove_example", example=taught["open"][0])
     assert filed(hass)["open"] == []
     assert state(hass, "binary_sensor.gate_open") != "on", "nothing is left of what was learned"
-    answer = await call(hass, engine, "undo", response=True)
+    answer = await call(hass, engine, "undo")
     assert (answer["change"], answer["of"]) == ("example_removed", taught["open"][0])
     assert filed(hass) == taught
     await call(hass, engine, "remove_class", **{"class": "open"})
@@ -72,7 +73,7 @@ async def test_every_change_can_be_taken_back_and_made_again(
     assert await hass.config_entries.async_unload(engine.entry_id)
     assert await hass.config_entries.async_setup(engine.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
-    answer = await call(hass, engine, "undo", response=True)
+    answer = await call(hass, engine, "undo")
     assert (answer["change"], answer["of"]) == ("class_removed", "open")
     assert filed(hass) == taught
     camera.show("open", 9)
@@ -93,7 +94,7 @@ async def test_what_can_not_be_done_is_said(hass: HomeAssistant, engine: MockCon
         with pytest.raises(ServiceValidationError) as caught:
             await call(hass, engine, action, **data)
         assert caught.value.translation_key == key
-    found = await call(hass, engine, "evaluate", response=True)
+    found = await call(hass, engine, "evaluate")
     assert found["expected"] is None and found["advice"] == ["No class has an example yet."]
 
 
