@@ -16,7 +16,7 @@ from .advisor import async_recommend
 from .const import ATTR_BACKGROUND, ATTR_CLASS, ATTR_COUNT, ATTR_EXAMPLE, ATTR_FILE, ATTR_INTERVAL, DOMAIN
 from .coordinator import ClassifierCoordinator
 from .engine import Engine
-from .errors import translated
+from .errors import core_errors_translated, translated
 from .imprinting import Change, ExampleStore
 
 MAX_PICTURE_BYTES = 32 * 1024 * 1024
@@ -92,6 +92,7 @@ async def _look(call: ServiceCall, classifier: ClassifierCoordinator) -> Service
     taught = [class_id for class_id in classes if scores and class_id in scores.cosine]
     return {
         "class": label(reading.verdict.current),
+        "finding": reading.verdict.finding.value,
         "best": label(scores.best if scores else None),
         "confidence": scores.confidence if scores else 0.0,
         "scores": {classes[key].label: scores.probability.get(key, 0.0) for key in taught} if scores else {},
@@ -149,7 +150,8 @@ async def _redo(call: ServiceCall, classifier: ClassifierCoordinator) -> Service
 
 
 async def _evaluate(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    found = await classifier.async_evaluate()
+    with core_errors_translated():
+        found = await classifier.learner.async_evaluate()
     texts = await async_get_translations(call.hass, call.hass.config.language, "selector", [DOMAIN])
     labels = {learned.id: learned.label for learned in classifier.learner.classes.values()}
     answer: dict[str, Any] = _labelled(found.as_dict(), labels)

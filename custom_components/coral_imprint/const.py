@@ -36,6 +36,8 @@ CONF_CLASSES: Final = "classes"
 CONF_BACKGROUND: Final = "background"
 CONF_HEAD: Final = "head"
 HEAD_AUTO: Final = "auto"
+CONF_REJECT_FOREIGN: Final = "reject_foreign"
+"""Whether looks that resemble nothing that was taught name no class."""
 SECTION_REGION: Final = "region"
 SECTION_DECISION: Final = "decision"
 

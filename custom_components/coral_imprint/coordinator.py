@@ -4,7 +4,7 @@ The only door to cameras.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 import logging
@@ -28,7 +28,7 @@ import voluptuous as vol
 from .embedders import Embedders
 from .embedding import EmbeddingError
 from .errors import core_errors_translated, translated
-from .imprinting import Decision, Evaluation, ExampleStore, ImprintingError, Scores, Verdict
+from .imprinting import Decision, ExampleStore, ImprintingError, Scores, Verdict
 from .learner import Learner
 from .lens import Lens
 from .models import ClassifierSettings
@@ -147,8 +147,14 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         if self._refining:
             self._refining.cancel()
         self._refining = self.config_entry.async_create_background_task(
-            self.hass, self.learner.async_refine(), f"{self.name}: refine"
+            self.hass, self._async_refine(), f"{self.name}: refine"
         )
+
+    async def _async_refine(self) -> None:
+        try:
+            await self.learner.async_refine()
+        except (EmbeddingError, ImprintingError) as err:
+            _LOGGER.warning("%s: the imprint could not be refined: %s", self.name, err)
 
     async def _async_move(self, lens: Lens) -> None:
         before, had_head = self.learner.lens, self.learner.head is not None
@@ -281,19 +287,20 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         Raises EmbeddingError.
         """
         async with self._looking:
-            head = self.learner.head
+            head, plausibility = self.learner.head, self.learner.plausibility
             vector = await self._async_vector(frame, self.learner.lens)
             scores = head.score(vector) if head else None
-            verdict = self._decide(scores, taught)
+            margins = plausibility.margins(vector) if plausibility and self.settings.reject_foreign else None
+            verdict = self._decide(scores, margins, taught)
             return Reading(frame, dt_util.utcnow(), scores, verdict)
 
-    def _decide(self, scores: Scores | None, taught: str | None) -> Verdict:
-        if scores is None or scores.best is None:
+    def _decide(self, scores: Scores | None, margins: Mapping[str, float] | None, taught: str | None) -> Verdict:
+        if scores is None or (scores.best is None and margins is None):
             # Nothing taught, or nothing to tell it from.
             return self._decision.reset()
         if taught is not None:
             return self._decision.tell(taught, monotonic())
-        return self._decision.update(scores, monotonic())
+        return self._decision.update(scores, monotonic(), margins)
 
     async def _async_vector(self, frame: bytes, lens: Lens) -> NDArray[np.float32]:
         """Return the frame's embedding; the very same bytes are not embedded twice."""
@@ -354,11 +361,6 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         await self.async_refresh()
         counts = self.learner.counts()
         return {learned.label: counts[learned.id] for learned in self.learner.classes.values()}
-
-    async def async_evaluate(self) -> Evaluation:
-        """Work out from the examples alone how good the classifier is. Raises HomeAssistantError."""
-        with core_errors_translated():
-            return await self.learner.async_evaluate()
 
     async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT], *, look: bool = True) -> ResultT:
         """Change classes or examples, imprint what is left, and look. Raises HomeAssistantError.

@@ -7,6 +7,7 @@ from homeassistant.const import CONF_NAME, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import (
+    BooleanSelector,
     EntitySelector,
     EntitySelectorConfig,
     NumberSelector,
@@ -28,6 +29,7 @@ from .const import (
     CONF_CLASSES,
     CONF_EXTRACTOR,
     CONF_HEAD,
+    CONF_REJECT_FOREIGN,
     CONF_RUNTIME,
     DECISION_OPTIONS,
     DOMAIN,
@@ -110,6 +112,7 @@ def classifier_schema(*, new: bool) -> vol.Schema:
                     {
                         **_numbers(DECISION_OPTIONS),
                         vol.Required(CONF_HEAD, default=HEAD_AUTO): _choice([HEAD_AUTO, *KINDS], CONF_HEAD),
+                        vol.Required(CONF_REJECT_FOREIGN, default=True): BooleanSelector(),
                     }
                 ),
                 {"collapsed": True},

@@ -15,9 +15,11 @@ from homeassistant.util import dt as dt_util
 import numpy as np
 from numpy.typing import NDArray
 
-from .embedding import NotAPicture, check_picture, to_jpeg
+from .bank import async_make_bank
+from .embedding import BUILTIN, NotAPicture, check_picture, to_jpeg
 from .imprinting import (
     KINDS,
+    Bank,
     EmbeddingCache,
     EmbeddingShelf,
     Evaluation,
@@ -26,11 +28,13 @@ from .imprinting import (
     Head,
     InUse,
     LearnedClass,
+    Plausibility,
     Report,
     StoreFailed,
     choose,
     evaluate,
     fit,
+    fit_plausibility,
     occasions,
 )
 from .lens import Lens
@@ -111,6 +115,11 @@ class Learner:
         self.lens: Lens
         """What looks go through. Replaced together with the head."""
         self.head: Head | None = None
+        self.plausibility: Plausibility | None = None
+        """What a look has to be near to; replaced together with the head. None while the bank isn't ready, and for the
+        built-in extractor, whose embeddings don't tell foreign pictures well enough."""
+        self._bank: tuple[str, Bank] | None = None
+        """The fingerprint that the bank belongs to, and the bank."""
         self.progress: Progress | None = None
         """None while no other lens is being prepared."""
         self._teaching = asyncio.Lock()
@@ -182,7 +191,7 @@ class Learner:
         self.lens, self._cache = lens, cache
         last_used = self.in_use is not None and self.in_use.fingerprint == lens.fingerprint
         if last_used or not self._missing(cache):
-            self._use_imprint(await self._hass.async_add_executor_job(self._fit, lens, cache))
+            self._use_imprint(*await self._hass.async_add_executor_job(self._fit, lens, cache))
 
     # --- teach ---------------------------------------------------------------------------------------------------
 
@@ -206,27 +215,41 @@ class Learner:
                 self._report(await self._hass.async_add_executor_job(self._store.load))
             for batch in _batches(self._missing(self._cache)):
                 await self._async_embed(batch, self.lens, self._cache)
-            self._use_imprint(await self._hass.async_add_executor_job(self._fit, self.lens, self._cache))
+            self._use_imprint(*await self._hass.async_add_executor_job(self._fit, self.lens, self._cache))
 
-    def _use_imprint(self, head: Head | None) -> None:
+    def _use_imprint(self, head: Head | None, plausibility: Plausibility | None) -> None:
         """Answer with an imprint, which is there at once, until a better head was learned."""
-        self.head = head
+        self.head, self.plausibility = head, plausibility
         self._on_imprinted()
 
     async def async_refine(self) -> None:
-        """Learn the kind of head that the user fixed, or that the examples speak for, and answer with it.
+        """Learn what is plausible, and the kind of head that the user fixed or that the examples speak for.
 
-        Takes up to some seconds in a thread. What was imprinted meanwhile is left alone: it is refined next.
+        Takes up to some seconds in a thread. What was imprinted meanwhile is left alone: it is refined next. Raises
+        EmbeddingError, StoreFailed.
         """
-        imprint = self.head
-        if imprint is None or self.kind == imprint.kind:
+        imprint, lens = self.head, self.lens
+        if imprint is None:
             return
+        if self.plausibility is None and lens.embedder.runtime != BUILTIN:
+            bank = await async_make_bank(self._hass, lens)
+            self._bank = (lens.fingerprint, bank)
         found = [(one, row) for one in self._store.examples() if (row := self._cache.get(one.key)) is not None]
         rows = by_class(found)
-        if imprint.classes == tuple(rows.vectors) and len(rows.vectors) > 1:
+        if self.head is not imprint or imprint.classes != tuple(rows.vectors):
+            return
+        if self.plausibility is None and self._bank:
+            self.plausibility = await self._hass.async_add_executor_job(self._judge, lens, rows)
+        if self.head is imprint and self.kind != imprint.kind and len(rows.vectors) > 1:
             chosen = await self._hass.async_add_executor_job(choose, rows.vectors, rows.occasions, self.kind)
             if self.head is imprint:
                 self.head = chosen.head
+
+    def _judge(self, lens: Lens, rows: Rows) -> Plausibility | None:
+        """Learn what is plausible, where the lens's bank is at hand."""
+        if self._bank is None or self._bank[0] != lens.fingerprint:
+            return None
+        return fit_plausibility(rows.vectors, self._bank[1], rows.occasions)
 
     async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT]) -> ResultT:
         """Change the store (classes, labels) and imprint what is left. Raises what the store raises."""
@@ -250,10 +273,10 @@ class Learner:
                 # What was taught meanwhile.
                 for batch in _batches(self._missing(cache)):
                     await self._async_embed(batch, lens, cache)
-                head = await self._hass.async_add_executor_job(self._fit, lens, cache)
+                learned = await self._hass.async_add_executor_job(self._fit, lens, cache)
                 # Lens, embeddings and head belong together: replaced in one go, between two looks.
                 self.lens, self._cache = lens, cache
-                self._use_imprint(head)
+                self._use_imprint(*learned)
                 self._caches = {lens.fingerprint: cache}
         finally:
             self._set_progress(None)
@@ -350,7 +373,7 @@ class Learner:
                 except StoreFailed as err:
                     _LOGGER.warning("%s: an embedding could not be kept: %s", self._settings.name, err)
 
-    def _fit(self, lens: Lens, cache: EmbeddingCache) -> Head | None:
+    def _fit(self, lens: Lens, cache: EmbeddingCache) -> tuple[Head | None, Plausibility | None]:
         """Imprint from the embeddings at hand, which are those in use from then on."""
         examples = self._store.examples()
         with self._disk:
@@ -361,7 +384,7 @@ class Learner:
             except StoreFailed as err:
                 _LOGGER.warning("%s: the embeddings could not be tidied up: %s", self._settings.name, err)
         rows = by_class([(one, row) for one in examples if (row := cache.get(one.key)) is not None])
-        return fit(rows.vectors) if rows.vectors else None
+        return (fit(rows.vectors), self._judge(lens, rows)) if rows.vectors else (None, None)
 
     def _note_use(self, lens: Lens, cache: EmbeddingCache) -> None:
         if self._shelf.in_use is None or self._shelf.in_use.fingerprint != lens.fingerprint:

@@ -16,6 +16,7 @@ from .const import (
     CONF_EXTRACTOR,
     CONF_FOLDER,
     CONF_HEAD,
+    CONF_REJECT_FOREIGN,
     CONF_RUNTIME,
     CONF_THREADS,
     DOMAIN,
@@ -78,6 +79,8 @@ class ClassifierSettings:
     """Background class to begin with."""
     head: str | None = None
     """Kind of head; None: what the examples speak for."""
+    reject_foreign: bool = True
+    """Whether looks that resemble nothing that was taught name no class."""
 
     @classmethod
     def from_subentry(cls, subentry: ConfigSubentry) -> ClassifierSettings:
@@ -104,6 +107,7 @@ class ClassifierSettings:
             classes=tuple(data.get(CONF_CLASSES, ())),
             background=data.get(CONF_BACKGROUND) or None,
             head=None if (head := decision.get(CONF_HEAD, HEAD_AUTO)) == HEAD_AUTO else str(head),
+            reject_foreign=bool(decision.get(CONF_REJECT_FOREIGN, True)),
         )
 
 

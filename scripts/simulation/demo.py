@@ -24,7 +24,7 @@ LITERT = ROOT / ".dev" / "demo-litert"
 """Environment of a Home Assistant that has installed LiteRT. The demo's own goes without it, as a new user's does."""
 MODELS = ROOT.parent / "shared" / "models"
 """Where published extractors may lie already."""
-NAMES_ALWAYS = {"enter_at": 0, "stay_at": 0, "looks": 1, "hold": 0, "stale_after": 0}
+NAMES_ALWAYS = {"enter_at": 0, "stay_at": 0, "looks": 1, "hold": 0, "stale_after": 0, "reject_foreign": False}
 """Pictures that follow no order in time are judged one by one: no thresholds, no consecutive looks."""
 
 TEACH: dict[int, tuple[Scene, ...]] = {

@@ -29,7 +29,7 @@ from pytest_homeassistant_custom_component.common import (
     mock_platform,
 )
 
-from custom_components.coral_imprint import downloads, extractors, issues
+from custom_components.coral_imprint import bank, downloads, extractors, issues
 from custom_components.coral_imprint.embedding import Extractor
 from tests.embedding.graphs import restart_random, separable
 
@@ -94,6 +94,12 @@ class FakeCameraEntity(Camera):
 @pytest.fixture(autouse=True)
 def custom_integration(enable_custom_integrations: None) -> None:
     """Let Home Assistant load the integration."""
+
+
+@pytest.fixture(autouse=True)
+def small_banks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw as little as a bank takes: it is measured elsewhere."""
+    monkeypatch.setattr(bank, "COUNT", 32)
 
 
 @pytest.fixture(autouse=True)

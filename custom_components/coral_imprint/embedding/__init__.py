@@ -2,6 +2,7 @@
 
 from .catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, find as find_file
 from .choice import Choice, Rejected
+from .clutter import VERSION as CLUTTER_VERSION, encoded as drawn_clutter
 from .download import Partial
 from .embedder import BUILTIN, Embedder, open_embedder
 from .errors import (
@@ -25,6 +26,7 @@ from .runtime import RuntimeChoice
 __all__ = [
     "BUILTIN",
     "CATALOGUE",
+    "CLUTTER_VERSION",
     "DEFAULT",
     "LITERT_REQUIREMENT",
     "WHOLE",
@@ -49,6 +51,7 @@ __all__ = [
     "UnsupportedOperator",
     "WrongContent",
     "check_picture",
+    "drawn_clutter",
     "find_file",
     "litert_available",
     "litert_installable",

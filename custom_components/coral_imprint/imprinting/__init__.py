@@ -24,6 +24,7 @@ from .head import Head, Imprint, Imprinter, Scores, fit
 from .journal import Change
 from .names import check_labels
 from .outliers import Cluster, Odd
+from .plausibility import Bank, Plausibility, fit_plausibility, make_bank
 from .prediction import Estimate
 from .records import Example, LearnedClass, Report
 from .report import Evaluation, evaluate
@@ -35,6 +36,7 @@ from .wording import Remark
 __all__ = [
     "KINDS",
     "Advice",
+    "Bank",
     "Candidate",
     "Change",
     "Chosen",
@@ -58,6 +60,7 @@ __all__ = [
     "NothingToRedo",
     "NothingToUndo",
     "Odd",
+    "Plausibility",
     "Remark",
     "Report",
     "Rules",
@@ -81,7 +84,9 @@ __all__ = [
     "evaluate",
     "fit",
     "fit_kind",
+    "fit_plausibility",
     "forget_in_folder",
+    "make_bank",
     "occasions",
     "purge",
 ]

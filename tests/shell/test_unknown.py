@@ -1,0 +1,111 @@
+"""A look at something that was never taught is told from one that can't decide between two classes."""
+
+from io import BytesIO
+from pathlib import Path
+
+from freezegun.api import FrozenDateTimeFactory
+from homeassistant.core import HomeAssistant
+import numpy as np
+from PIL import Image
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.coral_imprint.embedding import Embedder
+
+from .conftest import NETWORK, FakeCamera, act, change, models, settled, state, teach
+
+MODEL = Path(__file__).parents[3] / "shared" / "models" / "mobilenet_v1_0.25_128_quant.tflite"
+
+
+def something_else(seed: int) -> bytes:
+    """Return a picture of nothing that was ever taught: blots of colour."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(coarse).resize((320, 240), Image.Resampling.BICUBIC).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+async def networked(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera) -> MockConfigEntry:
+    """Return the engine with a real network, not taught yet: one of random weights knows nothing of pictures."""
+    if not MODEL.is_file():
+        pytest.skip(f"needs {MODEL.name} in shared/models beside the checkout")
+    (models(hass) / "mine.tflite").write_bytes(MODEL.read_bytes())
+    await change(hass, engine, **NETWORK)
+    return engine
+
+
+async def test_something_else_ends_the_state_and_is_called_foreign(
+    hass: HomeAssistant, networked: MockConfigEntry, camera: FakeCamera, freezer: FrozenDateTimeFactory
+) -> None:
+    await teach(hass, networked, camera, "closed", "open")
+    await settled(hass)
+    assert networked.runtime_data.classifiers["gate_id"].learner.plausibility
+    for seed in range(20, 24):
+        camera.show("open", seed)
+        assert (await act(hass, networked, "look"))["finding"] == "named"
+    assert state(hass, "binary_sensor.gate_open") == "on"
+    for seed in range(3):
+        camera.frame = something_else(seed)
+        assert (await act(hass, networked, "look"))["finding"] == "foreign"
+        freezer.tick(20)
+    assert state(hass, "sensor.gate_class") == "unknown"
+    assert state(hass, "binary_sensor.gate_open") == "unknown"
+    camera.show("closed", 30)
+    for _ in range(2):
+        await act(hass, networked, "look")
+    assert state(hass, "sensor.gate_class") == "closed"
+
+
+async def test_rejecting_can_be_turned_off(hass: HomeAssistant, networked: MockConfigEntry, camera: FakeCamera) -> None:
+    await teach(hass, networked, camera, "closed", "open")
+    await settled(hass)
+    subentry = networked.subentries["gate_id"]
+    decision = {**subentry.data["decision"], "reject_foreign": False}
+    hass.config_entries.async_update_subentry(networked, subentry, data={**subentry.data, "decision": decision})
+    await settled(hass)
+    camera.frame = something_else(0)
+    assert (await act(hass, networked, "look"))["finding"] != "foreign"
+
+
+async def test_one_class_is_enough(hass: HomeAssistant, networked: MockConfigEntry, camera: FakeCamera) -> None:
+    await teach(hass, networked, camera, "open")
+    await settled(hass)
+    for seed in (40, 41):
+        camera.show("open", seed)
+        await act(hass, networked, "look")
+    assert state(hass, "binary_sensor.gate_open") == "on"
+    camera.frame = something_else(9)
+    assert (await act(hass, networked, "look"))["finding"] == "foreign"
+
+
+async def test_what_is_drawn_is_embedded_once(
+    hass: HomeAssistant, networked: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await teach(hass, networked, camera, "closed", "open")
+    await settled(hass)
+    assert list(Path(hass.config.cache_path("coral_imprint", "clutter")).glob("*.emb"))
+    assert await hass.config_entries.async_unload(networked.entry_id)
+    camera.frame = None
+    embedded = 0
+    real = Embedder.embed
+
+    async def embed(self: Embedder, *args: object) -> object:
+        nonlocal embedded
+        embedded += 1
+        return await real(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Embedder, "embed", embed)
+    assert await hass.config_entries.async_setup(networked.entry_id)
+    await settled(hass)
+    assert networked.runtime_data.classifiers["gate_id"].learner.plausibility
+    assert embedded == 0
+
+
+async def test_the_built_in_extractor_does_not_claim_to_know(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+    assert engine.runtime_data.classifiers["gate_id"].learner.plausibility is None
+    camera.frame = something_else(1)
+    assert (await act(hass, engine, "look"))["finding"] != "foreign"
