@@ -228,22 +228,20 @@ class Learner:
         Takes up to some seconds in a thread. What was imprinted meanwhile is left alone: it is refined next. Raises
         EmbeddingError, StoreFailed.
         """
-        imprint, lens = self.head, self.lens
-        if imprint is None:
+        lens, learned = self.lens, self.head
+        rows = by_class([(one, row) for one in self._store.examples() if (row := self._cache.get(one.key)) is not None])
+        if learned is None or learned.classes != tuple(rows.vectors):
             return
-        if self.plausibility is None and lens.embedder.runtime != BUILTIN:
-            bank = await async_make_bank(self._hass, lens)
-            self._bank = (lens.fingerprint, bank)
-        found = [(one, row) for one in self._store.examples() if (row := self._cache.get(one.key)) is not None]
-        rows = by_class(found)
-        if self.head is not imprint or imprint.classes != tuple(rows.vectors):
-            return
-        if self.plausibility is None and self._bank:
-            self.plausibility = await self._hass.async_add_executor_job(self._judge, lens, rows)
-        if self.head is imprint and self.kind != imprint.kind and len(rows.vectors) > 1:
+        if self.kind != learned.kind and len(rows.vectors) > 1:
             chosen = await self._hass.async_add_executor_job(choose, rows.vectors, rows.occasions, self.kind)
-            if self.head is imprint:
-                self.head = chosen.head
+            if self.head is not learned:
+                return
+            self.head = learned = chosen.head
+        if self.plausibility is None and lens.embedder.runtime != BUILTIN:
+            self._bank = (lens.fingerprint, await async_make_bank(self._hass, lens))
+            plausibility = await self._hass.async_add_executor_job(self._judge, lens, rows)
+            if self.head is learned:
+                self.plausibility = plausibility
 
     def _judge(self, lens: Lens, rows: Rows) -> Plausibility | None:
         """Learn what is plausible, where the lens's bank is at hand."""
