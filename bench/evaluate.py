@@ -32,7 +32,7 @@ from embedding import (
     find_file,
     open_embedder,
 )
-from imprinting import KINDS, Head, choose
+from imprinting import KINDS, Head, choose, fit
 
 MAX_QUERIES: Final = 30
 MIN_QUERIES: Final = 5
@@ -46,7 +46,14 @@ _NAMES: Final = ", ".join((BUILTIN, *CATALOGUE))
 Vectors = NDArray[np.float32]
 FitHead = Callable[[Mapping[str, Vectors], Mapping[str, Sequence[str]] | None], Head]
 
-HEADS: Final[Mapping[str, FitHead]] = {"auto": lambda embeddings, groups: choose(embeddings, groups).head, **KINDS}
+
+def fit_auto(embeddings: Mapping[str, Vectors], groups: Mapping[str, Sequence[str]] | None) -> Head:
+    """Learn what the integration does: the kind that the examples speak for, the imprint where they can't say."""
+    chosen = choose(embeddings, groups)
+    return chosen.head if chosen.validations else fit(embeddings)
+
+
+HEADS: Final[Mapping[str, FitHead]] = {"auto": fit_auto, **KINDS}
 """How a head is made of examples, by name; ``auto`` is what the integration uses."""
 
 

@@ -236,7 +236,9 @@ class Learner:
             chosen = await self._hass.async_add_executor_job(choose, rows.vectors, rows.occasions, self.kind)
             if self.head is not learned:
                 return
-            self.head = learned = chosen.head
+            # Where the examples can't say which kind is better, none is changed to unasked.
+            if self.kind is not None or chosen.validations:
+                self.head = learned = chosen.head
         if self.plausibility is None and lens.embedder.runtime != BUILTIN:
             self._bank = (lens.fingerprint, await async_make_bank(self._hass, lens))
             plausibility = await self._hass.async_add_executor_job(self._judge, lens, rows)

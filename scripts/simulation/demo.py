@@ -27,9 +27,6 @@ MODELS = ROOT.parent / "shared" / "models"
 NAMES_ALWAYS = {"enter_at": 0, "stay_at": 0, "looks": 1, "hold": 0, "stale_after": 0, "reject_foreign": False}
 """Pictures that follow no order in time are judged one by one: no thresholds, no consecutive looks."""
 
-REFINED_S = 2
-"""Seconds after the last example in which the head is refined."""
-
 TEACH: dict[int, tuple[Scene, ...]] = {
     1: (Scene(light=0.9),),
     3: (Scene(light=0.9), Scene(light=0.35, hour=18.5), Scene(light=0.0, hour=1.0)),
@@ -289,7 +286,6 @@ async def pictures_demo(options: argparse.Namespace) -> int:
             for picture in pictures:
                 made.camera.show_picture(picture.read_bytes())
                 await made.capture(label)
-        await asyncio.sleep(REFINED_S)
         say(f"taught {sum(map(len, split.taught.values()))} pictures; showing {len(split.shown)}")
         began = time.monotonic()
         for truth, picture in split.shown:

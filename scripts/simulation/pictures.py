@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "custom_components" / "coral_imprint"))
 
 # The cores stand alone once their folder is on the path.
 from embedding import CATALOGUE, find_file, open_embedder  # noqa: E402
-from imprinting import choose  # noqa: E402
+from imprinting import fit  # noqa: E402
 
 SUFFIXES = {".jpg", ".jpeg"}
 PUBLISHED = frozenset(CATALOGUE)
@@ -106,8 +106,8 @@ async def judge_with_cores(split: Split, extractor: str | Path, runtime: Any) ->
             name: np.stack([await embedder.embed(picture.read_bytes()) for picture in pictures])
             for name, pictures in split.taught.items()
         }
-        # One visit: nothing was taught on another occasion.
-        head = choose(taught, {name: ["now"] * len(rows) for name, rows in taught.items()}).head
+        # All are taught in one visit, which can't say that another head is better.
+        head = fit(taught)
         for name, picture in split.shown:
             score.add(name, head.score(await embedder.embed(picture.read_bytes())).best or "unknown")
     return score
