@@ -172,8 +172,8 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     def async_apply(self, settings: ClassifierSettings) -> None:
         """Follow changed settings without losing the current state."""
         moved = settings.region != self.settings.region
-        if settings.head != self.settings.head:
-            self.learner.kind = settings.head
+        self.learner.kind, self.learner.reject_foreign = settings.head, settings.reject_foreign
+        if (settings.head, settings.reject_foreign) != (self.settings.head, self.settings.reject_foreign):
             self.async_follow_lens()  # imprints, and refines as is wanted now
         self.settings = settings
         self.name = settings.name

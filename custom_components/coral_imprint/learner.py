@@ -102,7 +102,7 @@ class Learner:
         self._settings = settings
         self._on_progress = on_progress
         self._on_imprinted = on_imprinted
-        self.kind = settings.head
+        self.kind, self.reject_foreign = settings.head, settings.reject_foreign
         """The kind of head that the user fixed; None: what the examples speak for."""
         self._root = data_folder(hass) / settings.folder
         self._store = ExampleStore(self._root, _whole_jpeg, NotAPicture, dt_util.utcnow)
@@ -239,7 +239,7 @@ class Learner:
             # Where the examples can't say which kind is better, none is changed to unasked.
             if self.kind is not None or chosen.validations:
                 self.head = learned = chosen.head
-        if self.plausibility is None and lens.embedder.runtime != BUILTIN:
+        if self.reject_foreign and self.plausibility is None and lens.embedder.runtime != BUILTIN:
             self._bank = (lens.fingerprint, await async_make_bank(self._hass, lens))
             plausibility = await self._hass.async_add_executor_job(self._judge, lens, rows)
             if self.head is learned:

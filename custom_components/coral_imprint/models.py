@@ -79,7 +79,7 @@ class ClassifierSettings:
     """Background class to begin with."""
     head: str | None = None
     """Kind of head; None: what the examples speak for."""
-    reject_foreign: bool = True
+    reject_foreign: bool = False
     """Whether looks that resemble nothing that was taught name no class."""
 
     @classmethod
@@ -107,7 +107,7 @@ class ClassifierSettings:
             classes=tuple(data.get(CONF_CLASSES, ())),
             background=data.get(CONF_BACKGROUND) or None,
             head=None if (head := decision.get(CONF_HEAD, HEAD_AUTO)) == HEAD_AUTO else str(head),
-            reject_foreign=bool(decision.get(CONF_REJECT_FOREIGN, True)),
+            reject_foreign=bool(decision.get(CONF_REJECT_FOREIGN, False)),
         )
 
 

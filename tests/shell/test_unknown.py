@@ -32,7 +32,16 @@ async def networked(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCa
         pytest.skip(f"needs {MODEL.name} in shared/models beside the checkout")
     (models(hass) / "mine.tflite").write_bytes(MODEL.read_bytes())
     await change(hass, engine, **NETWORK)
+    await reject(hass, engine, on=True)
     return engine
+
+
+async def reject(hass: HomeAssistant, entry: MockConfigEntry, *, on: bool) -> None:
+    """Turn the option on or off as the classifier's form does."""
+    subentry = entry.subentries["gate_id"]
+    decision = {**subentry.data["decision"], "reject_foreign": on}
+    hass.config_entries.async_update_subentry(entry, subentry, data={**subentry.data, "decision": decision})
+    await settled(hass)
 
 
 async def test_something_else_ends_the_state_and_is_called_foreign(
@@ -60,10 +69,7 @@ async def test_something_else_ends_the_state_and_is_called_foreign(
 async def test_rejecting_can_be_turned_off(hass: HomeAssistant, networked: MockConfigEntry, camera: FakeCamera) -> None:
     await teach(hass, networked, camera, "closed", "open")
     await settled(hass)
-    subentry = networked.subentries["gate_id"]
-    decision = {**subentry.data["decision"], "reject_foreign": False}
-    hass.config_entries.async_update_subentry(networked, subentry, data={**subentry.data, "decision": decision})
-    await settled(hass)
+    await reject(hass, networked, on=False)
     camera.frame = something_else(0)
     assert (await act(hass, networked, "look"))["finding"] != "foreign"
 
@@ -105,6 +111,7 @@ async def test_what_is_drawn_is_embedded_once(
 async def test_the_built_in_extractor_does_not_claim_to_know(
     hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
 ) -> None:
+    await reject(hass, engine, on=True)
     await teach(hass, engine, camera, "closed", "open")
     assert engine.runtime_data.classifiers["gate_id"].learner.plausibility is None
     camera.frame = something_else(1)
