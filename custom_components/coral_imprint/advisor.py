@@ -20,9 +20,9 @@ from .engine import Engine
 from .errors import as_home_assistant_error, translated
 from .extractors import async_choices, async_source, title
 from .imprinting import Advice, Candidate, Example, ImprintingError, Validation, advise, cross_validate
-from .learner import by_class
 from .lens import Lens
 from .models import cache_folder
+from .rows import by_class
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -123,11 +123,12 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self._track_camera()
         wanted = self._wanted_lens()
         lens = wanted
-        if not await self.learner.async_is_ready(wanted):
+        if not (ready := await self.learner.async_is_ready(wanted)):
             # Another extractor or region was chosen and its embeddings aren't complete: the former ones answer meanwhile.
             lens = await self._embedders.async_former_lens(self.learner.in_use) or wanted
         await self.learner.async_open(lens)
-        self.async_follow_lens()
+        if not ready or self._wanted_lens() != wanted:
+            self.async_follow_lens()
 
     def _wanted_lens(self) -> Lens:
         return Lens(self._embedders.extractor, self._embedders.current, self.settings.region)
@@ -171,16 +172,14 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     @callback
     def async_apply(self, settings: ClassifierSettings) -> None:
         """Follow changed settings without losing the current state."""
-        moved = settings.region != self.settings.region
+        before, self.settings = self.settings, settings
         self.learner.kind, self.learner.reject_foreign = settings.head, settings.reject_foreign
-        if (settings.head, settings.reject_foreign) != (self.settings.head, self.settings.reject_foreign):
-            self.async_follow_lens()  # imprints, and refines as is wanted now
-        self.settings = settings
         self.name = settings.name
         self._decision.rules = settings.rules
         self._track_camera()
         self.async_begin()
-        if moved:
+        learned_by = (before.region, before.head, before.reject_foreign)
+        if learned_by != (settings.region, settings.head, settings.reject_foreign):
             self.async_follow_lens()
 
     @callback
@@ -367,10 +366,11 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
         Without ``look``, for changes that leave every answer as it is.
         """
+        before = set(self.learner.classes)
         with core_errors_translated():
             result = await self.learner.async_change(change)
-        if self._decision.current not in self.learner.classes:
-            self._decision.reset()
+        for class_id in before - self.learner.classes.keys():
+            self._decision.forget(class_id)
         self._classes_changed()
         if look:
             await self.async_refresh()

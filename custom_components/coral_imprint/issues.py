@@ -18,6 +18,21 @@ def _issue_id(entry: ConfigEntry, kind: str) -> str:
 
 
 @callback
+def _tell(hass: HomeAssistant, entry: ConfigEntry, kind: str, key: str, placeholders: dict[str, str]) -> None:
+    """Make or change the engine's issue of a kind. All of them are mended by trying again."""
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        _issue_id(entry, kind),
+        data={"entry_id": entry.entry_id},
+        is_fixable=True,
+        severity=ir.IssueSeverity.WARNING,
+        translation_key=key,
+        translation_placeholders=placeholders,
+    )
+
+
+@callback
 def async_report_extractor(
     hass: HomeAssistant, entry: ConfigEntry, extractor: str, serving: str, err: EmbeddingError
 ) -> None:
@@ -31,36 +46,20 @@ def async_report_extractor(
         "reason": str(err),
         "serving": title(serving),
     }
-    ir.async_create_issue(
-        hass,
-        DOMAIN,
-        _issue_id(entry, EXTRACTOR),
-        data={"entry_id": entry.entry_id},
-        is_fixable=True,
-        severity=ir.IssueSeverity.WARNING,
-        translation_key="download_failed" if fetched else "extractor_unusable",
-        translation_placeholders=placeholders,
-    )
+    key = "download_failed" if fetched else "extractor_unusable"
+    _tell(hass, entry, EXTRACTOR, key, placeholders)
 
 
 @callback
 def async_report_runtime(hass: HomeAssistant, entry: ConfigEntry, rejected: Rejected, serving: str) -> None:
     """Tell that a runtime was not used, why, and which one is."""
-    ir.async_create_issue(
-        hass,
-        DOMAIN,
-        _issue_id(entry, RUNTIME),
-        data={"entry_id": entry.entry_id},
-        is_fixable=True,
-        severity=ir.IssueSeverity.WARNING,
-        translation_key="runtime_rejected",
-        translation_placeholders={
-            "engine": entry.title,
-            "runtime": rejected.family,
-            "reason": str(rejected.error),
-            "serving": serving,
-        },
-    )
+    placeholders = {
+        "engine": entry.title,
+        "runtime": rejected.family,
+        "reason": str(rejected.error),
+        "serving": serving,
+    }
+    _tell(hass, entry, RUNTIME, "runtime_rejected", placeholders)
 
 
 @callback

@@ -35,10 +35,10 @@ from .imprinting import (
     evaluate,
     fit,
     fit_plausibility,
-    occasions,
 )
 from .lens import Lens
 from .models import ClassifierSettings, data_folder
+from .rows import Rows, by_class
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -59,29 +59,6 @@ class Progress:
 
     done: int
     total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Examples by class id, each class's in the order of capture."""
-
-    vectors: dict[str, NDArray[np.float32]]
-    """Embeddings, shape (n, d)."""
-    occasions: dict[str, list[str]]
-    ids: dict[str, list[str]]
-
-
-def by_class(found: Sequence[tuple[Example, NDArray[np.float32]]]) -> Rows:
-    """Sort examples and their embeddings by class; all classes are on one timeline."""
-    vectors: dict[str, list[NDArray[np.float32]]] = {}
-    groups: dict[str, list[str]] = {}
-    ids: dict[str, list[str]] = {}
-    when = occasions([example.captured for example, _ in found])
-    for (example, vector), occasion in zip(found, when, strict=True):
-        vectors.setdefault(example.class_id, []).append(vector)
-        groups.setdefault(example.class_id, []).append(occasion)
-        ids.setdefault(example.class_id, []).append(example.id)
-    return Rows({class_id: np.stack(rows) for class_id, rows in vectors.items()}, groups, ids)
 
 
 class Learner:
@@ -229,8 +206,8 @@ class Learner:
         EmbeddingError, StoreFailed.
         """
         lens, learned = self.lens, self.head
-        rows = by_class([(one, row) for one in self._store.examples() if (row := self._cache.get(one.key)) is not None])
-        if learned is None or learned.classes != tuple(rows.vectors):
+        rows = await self._hass.async_add_executor_job(self._rows, self._cache)
+        if learned is None or self.head is not learned or learned.classes != tuple(rows.vectors):
             return
         if self.kind != learned.kind and len(rows.vectors) > 1:
             chosen = await self._hass.async_add_executor_job(choose, rows.vectors, rows.occasions, self.kind)
@@ -383,8 +360,12 @@ class Learner:
                 self._shelf.purge()
             except StoreFailed as err:
                 _LOGGER.warning("%s: the embeddings could not be tidied up: %s", self._settings.name, err)
-        rows = by_class([(one, row) for one in examples if (row := cache.get(one.key)) is not None])
+        rows = self._rows(cache)
         return (fit(rows.vectors), self._judge(lens, rows)) if rows.vectors else (None, None)
+
+    def _rows(self, cache: EmbeddingCache) -> Rows:
+        """Return the examples whose embeddings are at hand. Copies all of them: not for the event loop."""
+        return by_class([(one, row) for one in self._store.examples() if (row := cache.get(one.key)) is not None])
 
     def _note_use(self, lens: Lens, cache: EmbeddingCache) -> None:
         if self._shelf.in_use is None or self._shelf.in_use.fingerprint != lens.fingerprint:

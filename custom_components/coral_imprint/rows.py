@@ -1,0 +1,32 @@
+"""Examples and their embeddings, sorted by class as the imprinting core takes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .imprinting import Example, occasions
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Examples by class id, each class's in the order of capture."""
+
+    vectors: dict[str, NDArray[np.float32]]
+    """Embeddings, shape (n, d)."""
+    occasions: dict[str, list[str]]
+    ids: dict[str, list[str]]
+
+
+def by_class(found: Sequence[tuple[Example, NDArray[np.float32]]]) -> Rows:
+    """Sort examples and their embeddings by class; all classes are on one timeline."""
+    vectors: dict[str, list[NDArray[np.float32]]] = {}
+    groups: dict[str, list[str]] = {}
+    ids: dict[str, list[str]] = {}
+    when = occasions([example.captured for example, _ in found])
+    for (example, vector), occasion in zip(found, when, strict=True):
+        vectors.setdefault(example.class_id, []).append(vector)
+        groups.setdefault(example.class_id, []).append(occasion)
+        ids.setdefault(example.class_id, []).append(example.id)
+    return Rows({class_id: np.stack(rows) for class_id, rows in vectors.items()}, groups, ids)
