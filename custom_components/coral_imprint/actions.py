@@ -1,22 +1,34 @@
 """The actions. Each takes a classifier's device; each error is one that the user can read."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from homeassistant.const import ATTR_DEVICE_ID, ATTR_NAME
 from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, SupportsResponse, callback
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import config_validation as cv, service
-from homeassistant.helpers.translation import async_get_translations
 import voluptuous as vol
 
 from .advisor import async_recommend
-from .const import ATTR_BACKGROUND, ATTR_CLASS, ATTR_COUNT, ATTR_EXAMPLE, ATTR_FILE, ATTR_INTERVAL, DOMAIN
+from .const import (
+    ATTR_BACKGROUND,
+    ATTR_CLASS,
+    ATTR_COUNT,
+    ATTR_EXAMPLE,
+    ATTR_FILE,
+    ATTR_INTERVAL,
+    ATTR_VERSION,
+    DOMAIN,
+    ENTER_AT,
+    STAY_AT,
+    NumberOption,
+)
 from .coordinator import ClassifierCoordinator
 from .engine import Engine
 from .errors import core_errors_translated, translated
+from .evaluation import async_evaluate
 from .imprinting import Change, ExampleStore
 
 MAX_PICTURE_BYTES = 32 * 1024 * 1024
@@ -103,31 +115,35 @@ async def _look(call: ServiceCall, classifier: ClassifierCoordinator) -> Service
 
 async def _add_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
     label, background = call.data[ATTR_CLASS], call.data[ATTR_BACKGROUND]
-    learned = await classifier.async_change(lambda store: store.add_class(label, background), look=False)
+    learned = await classifier.async_change(lambda store: store.add_class(label, background), call.service, look=False)
     return {"class": learned.label, "id": learned.id}
 
 
 async def _rename_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
     old, new = call.data[ATTR_CLASS], call.data[ATTR_NAME]
-    await classifier.async_change(lambda store: store.rename_class(store.class_named(old).id, new), look=False)
+    await classifier.async_change(
+        lambda store: store.rename_class(store.class_named(old).id, new), call.service, look=False
+    )
     return None
 
 
 async def _remove_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
     label = call.data[ATTR_CLASS]
-    await classifier.async_change(lambda store: store.remove_class(store.class_named(label).id))
+    await classifier.async_change(lambda store: store.remove_class(store.class_named(label).id), call.service)
     return None
 
 
 async def _relabel_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
     example, label = call.data[ATTR_EXAMPLE], call.data[ATTR_CLASS]
-    await classifier.async_change(lambda store: store.relabel_example(example, store.class_named(label).id))
+    await classifier.async_change(
+        lambda store: store.relabel_example(example, store.class_named(label).id), call.service
+    )
     return None
 
 
 async def _remove_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
     example = call.data[ATTR_EXAMPLE]
-    await classifier.async_change(lambda store: store.remove_example(example))
+    await classifier.async_change(lambda store: store.remove_example(example), call.service)
     return None
 
 
@@ -142,37 +158,53 @@ def _described(change: Change, classifier: ClassifierCoordinator) -> ServiceResp
 
 
 async def _undo(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    return _described(await classifier.async_change(ExampleStore.undo), classifier)
+    return _described(await classifier.async_change(ExampleStore.undo, call.service), classifier)
 
 
 async def _redo(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    return _described(await classifier.async_change(ExampleStore.redo), classifier)
+    return _described(await classifier.async_change(ExampleStore.redo, call.service), classifier)
 
 
 async def _evaluate(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    return await async_evaluate(call.hass, classifier)
+
+
+async def _head_versions(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    learner = classifier.learner
+    labels = {learned.id: learned.label for learned in learner.classes.values()}
+    return {
+        "versions": [
+            {
+                "version": version.number,
+                "made": version.made.isoformat(),
+                "why": version.why,
+                "head": version.kind,
+                "examples": {labels.get(key, key): count for key, count in version.counts.items()},
+            }
+            for version in learner.versions
+        ],
+        "restored": learner.learned.restored,
+    }
+
+
+async def _restore_head(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    await classifier.async_restore(call.data[ATTR_VERSION])
+    return None
+
+
+async def _set_thresholds(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
     with core_errors_translated():
-        found = await classifier.learner.async_evaluate()
-    texts = await async_get_translations(call.hass, call.hass.config.language, "selector", [DOMAIN])
-    labels = {learned.id: learned.label for learned in classifier.learner.classes.values()}
-    answer: dict[str, Any] = _labelled(found.as_dict(), labels)
-    # The cores speak English; here the sentences are those of the translations.
-    answer["advice"] = [
-        texts.get(f"component.{DOMAIN}.selector.remark.options.{remark.key}", remark.text).format_map(
-            remark.placeholders
-        )
-        for remark in found.remarks
-    ]
-    del answer["remarks"]
-    return answer
-
-
-def _labelled(value: Any, labels: Mapping[str, str]) -> Any:
-    """Return a nest of dicts and lists with the classes' labels in place of their ids."""
-    if isinstance(value, Mapping):
-        return {labels.get(str(key), str(key)): _labelled(one, labels) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_labelled(one, labels) for one in value]
-    return labels.get(value, value) if isinstance(value, str) else value
+        class_id = classifier.learner.examples.class_named(call.data[ATTR_CLASS]).id
+    enter, stay = call.data.get(ENTER_AT.key), call.data.get(STAY_AT.key)
+    if enter is None and stay is None:
+        classifier.async_set_limits(class_id, None)
+    elif enter is None or stay is None:
+        raise translated(ServiceValidationError, "thresholds_incomplete")
+    elif stay > enter:
+        raise translated(ServiceValidationError, "stay_above_enter")
+    else:
+        classifier.async_set_limits(class_id, {ENTER_AT.key: enter, STAY_AT.key: stay})
+    return None
 
 
 async def _recommend_extractor(
@@ -197,6 +229,12 @@ class Action:
 
 
 _CLASS: Final[dict[vol.Marker, object]] = {vol.Required(ATTR_CLASS): cv.string}
+
+
+def _percent(option: NumberOption) -> object:
+    return vol.All(vol.Coerce(float), vol.Range(min=option.low, max=option.high))
+
+
 _SECONDS = vol.All(cv.positive_time_period, vol.Range(max=cv.time_period(3600)))
 
 ACTIONS: Final = (
@@ -230,6 +268,17 @@ ACTIONS: Final = (
     Action(name="remove_example", handler=_remove_example, fields={vol.Required(ATTR_EXAMPLE): cv.string}),
     Action(name="undo", handler=_undo, fields={}, response=SupportsResponse.OPTIONAL),
     Action(name="redo", handler=_redo, fields={}, response=SupportsResponse.OPTIONAL),
+    Action(name="head_versions", handler=_head_versions, fields={}, response=SupportsResponse.ONLY),
+    Action(
+        name="restore_head",
+        handler=_restore_head,
+        fields={vol.Required(ATTR_VERSION): vol.All(vol.Coerce(int), vol.Range(min=1))},
+    ),
+    Action(
+        name="set_thresholds",
+        handler=_set_thresholds,
+        fields={**_CLASS, **{vol.Optional(one.key): _percent(one) for one in (ENTER_AT, STAY_AT)}},
+    ),
     # Changes nothing: any user's script may.
     Action(name="evaluate", handler=_evaluate, fields={}, response=SupportsResponse.ONLY, admin=False),
     Action(

@@ -91,7 +91,7 @@ async def async_recommend(
     """
     keys = [choice.key for choice in await async_choices(hass) if choice.at_hand]
     done = 0
-    total = max(1, len(keys) * sum(sum(classifier.learner.counts().values()) for classifier in classifiers))
+    total = max(1, len(keys) * sum(sum(classifier.learner.examples.counts().values()) for classifier in classifiers))
 
     def one_more() -> None:
         nonlocal done
@@ -145,7 +145,7 @@ async def _async_try(
         lens = Lens(key, embedder, classifier.settings.region)
         embedded.append(await classifier.learner.async_embeddings(lens, one_more))
         # Where all embeddings were at hand, nothing says yet how long one takes.
-        await classifier.learner.async_embed_newest(lens, TIMED_LOOKS)
+        await classifier.learner.examples.async_embed_newest(lens, TIMED_LOOKS)
     validations = await hass.async_add_executor_job(lambda: [_validate(one) for one in embedded])
     together = _together([one for one in validations if one])
     return Candidate(key, embedder.ms or 0.0, together) if together else None

@@ -24,9 +24,9 @@ from .const import (
     STAY_AT,
     SUBENTRY_CLASSIFIER,
 )
-from .coordinator import async_grab, resolve_camera
 from .embedding import Embedder, EmbeddingError, Region
 from .forms import class_labels, classifier_schema
+from .frames import async_grab, resolve_camera
 from .imprinting import ImprintingError, check_labels
 from .models import data_folder, region_from_percent
 

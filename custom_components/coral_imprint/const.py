@@ -25,6 +25,8 @@ RUNTIME_INSTALL: Final = "install"
 
 MODELS_FOLDER: Final = "models"
 """Folder under <config>/coral_imprint where a user may put extractors of their own."""
+EXPORTS_FOLDER: Final = "exports"
+"""Folder under <config>/coral_imprint where exported models go."""
 BIN_FOLDER: Final = ".bin"
 """Folder under <config>/coral_imprint where removed classifiers stay for a week."""
 
@@ -38,6 +40,8 @@ CONF_HEAD: Final = "head"
 HEAD_AUTO: Final = "auto"
 CONF_REJECT_FOREIGN: Final = "reject_foreign"
 """Whether looks that resemble nothing that was taught name no class."""
+CONF_LIMITS: Final = "limits"
+"""Thresholds of single classes: by class id, the two probabilities in percent."""
 SECTION_REGION: Final = "region"
 SECTION_DECISION: Final = "decision"
 
@@ -48,6 +52,9 @@ ATTR_EXAMPLE: Final = "example"
 ATTR_FILE: Final = "file"
 ATTR_INTERVAL: Final = "interval"
 ATTR_BACKGROUND: Final = "background"
+ATTR_KNOWN: Final = "known"
+ATTR_SEARCH: Final = "search"
+ATTR_VERSION: Final = "version"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +88,28 @@ ENTER_AT: Final = NumberOption(key="enter_at", default=80, low=0, high=100, unit
 STAY_AT: Final = NumberOption(key="stay_at", default=60, low=0, high=100, unit="%")
 """Probability below which the current class is no longer confirmed."""
 LOOKS: Final = NumberOption(key="looks", default=2, low=1, high=20)
-"""Consecutive looks that must name a class before it replaces the current one."""
+"""Looks that must name a class before it replaces the current one."""
+WINDOW: Final = NumberOption(key="window", default=0, low=0, high=50)
+"""How many of the last looks those are counted in; 0: they have to be consecutive."""
 HOLD: Final = NumberOption(key="hold", default=30, low=0, high=3600, unit="s")
 """How long the current class is kept while looks can't tell."""
+HOLD_FOREIGN: Final = NumberOption(key="hold_foreign", default=30, low=0, high=3600, unit="s")
+"""The same, while looks show something foreign."""
+AT_LEAST: Final = NumberOption(key="at_least", default=0, low=0, high=3600, unit="s")
+"""How long a class stays the current one at least, whatever looks say."""
+FALSE_ALARMS: Final = NumberOption(key="false_alarms", default=0, low=0, high=1000, step=0.1)
+"""False alarms a month and class that are accepted; thresholds are raised to keep that. 0: thresholds stay as they are set."""
 STALE_AFTER: Final = NumberOption(key="stale_after", default=300, low=0, high=86400, unit="s")
 """How long a camera may deliver the very same bytes before it counts as frozen; 0: for ever."""
 
-DECISION_OPTIONS: Final = (ENTER_AT, STAY_AT, LOOKS, HOLD, STALE_AFTER)
+DECISION_OPTIONS: Final = (
+    ENTER_AT,
+    STAY_AT,
+    LOOKS,
+    WINDOW,
+    HOLD,
+    HOLD_FOREIGN,
+    AT_LEAST,
+    FALSE_ALARMS,
+    STALE_AFTER,
+)

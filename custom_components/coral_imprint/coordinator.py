@@ -1,7 +1,4 @@
-"""One classifier at work: camera → embedding → scores → decision, at its interval; and teaching it.
-
-The only door to cameras.
-"""
+"""One classifier at work: camera → embedding → scores → decision, at its interval; and teaching it."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -11,55 +8,25 @@ import logging
 from time import monotonic
 from typing import override
 
-from homeassistant.components.camera import async_get_image
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.const import STATE_UNAVAILABLE
-from homeassistant.core import CALLBACK_TYPE, Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers.event import async_track_entity_registry_updated_event, async_track_state_change_event
-from homeassistant.helpers.start import async_at_started
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 from homeassistant.util import dt as dt_util
 import numpy as np
 from numpy.typing import NDArray
-import voluptuous as vol
 
+from .const import CONF_LIMITS
 from .embedders import Embedders
 from .embedding import EmbeddingError
 from .errors import core_errors_translated, translated
+from .frames import Frames
 from .imprinting import Decision, ExampleStore, ImprintingError, Scores, Verdict
 from .learner import Learner
 from .lens import Lens
 from .models import ClassifierSettings
 
 _LOGGER = logging.getLogger(__name__)
-
-CAMERA_TIMEOUT = 10
-"""Seconds a camera may take to deliver a frame."""
-
-
-def resolve_camera(hass: HomeAssistant, camera: str) -> str:
-    """Return the entity id of a camera stored by registry id or entity id. Raises HomeAssistantError."""
-    try:
-        return er.async_validate_entity_id(er.async_get(hass), camera)
-    except vol.Invalid as err:
-        raise translated(HomeAssistantError, "camera_missing", err) from err
-
-
-async def async_grab(hass: HomeAssistant, camera: str) -> bytes:
-    """Return the camera's current frame, whatever its bytes are. Raises HomeAssistantError."""
-    entity_id = resolve_camera(hass, camera)
-    # A stream camera that lost its source hands out its last image: ask its state first.
-    state = hass.states.get(entity_id)
-    if state is None or state.state == STATE_UNAVAILABLE:
-        raise translated(HomeAssistantError, "camera_unavailable", entity_id=entity_id)
-    try:
-        # No size is asked for: Home Assistant would scale in the event loop.
-        image = await async_get_image(hass, entity_id, timeout=CAMERA_TIMEOUT)
-    except HomeAssistantError as err:
-        raise translated(HomeAssistantError, "camera_no_image", err, entity_id=entity_id, reason=str(err)) from err
-    return image.content
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +69,11 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self._moving: asyncio.Task[None] | None = None
         self._refining: asyncio.Task[None] | None = None
         self._decision = Decision(settings.rules)
+        self._frames = Frames(hass, self._look_soon, self._begin_if_not_begun)
         self._looking = asyncio.Lock()
         self._class_listeners: list[CALLBACK_TYPE] = []
         self._last_embedded: tuple[bytes, Lens, NDArray[np.float32]] | None = None
-        self._last_frame = b""
-        self._last_frame_changed = 0.0
         self._failing_since: float | None = None
-        self._untrack: list[CALLBACK_TYPE] = []
 
     @property
     def reading(self) -> Reading | None:
@@ -120,12 +85,12 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     async def async_start(self) -> None:
         """Read what was learned. Raises StoreFailed."""
         await self.learner.async_load()
-        self._track_camera()
+        self._frames.async_track(self.settings.camera)
         wanted = self._wanted_lens()
         lens = wanted
         if not (ready := await self.learner.async_is_ready(wanted)):
             # Another extractor or region was chosen and its embeddings aren't complete: the former ones answer meanwhile.
-            lens = await self._embedders.async_former_lens(self.learner.in_use) or wanted
+            lens = await self._embedders.async_former_lens(self.learner.examples.in_use) or wanted
         await self.learner.async_open(lens)
         if not ready or self._wanted_lens() != wanted:
             self.async_follow_lens()
@@ -158,85 +123,50 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             _LOGGER.warning("%s: the imprint could not be refined: %s", self.name, err)
 
     async def _async_move(self, lens: Lens) -> None:
-        before, had_head = self.learner.lens, self.learner.head is not None
+        before = self.learner.learned
         try:
             await self.learner.async_move(lens)
         except (EmbeddingError, ImprintingError) as err:
             _LOGGER.error("%s: the examples could not be embedded: %s", self.name, err)
             return
-        if before != lens:
+        if before.lens != lens:
             await self._embedders.async_close_unused()
-        if before != lens or (self.learner.head and not had_head):
+        if before.lens != lens or (self.learner.learned.head and not before.head):
             await self.async_refresh()
 
     @callback
     def async_apply(self, settings: ClassifierSettings) -> None:
         """Follow changed settings without losing the current state."""
         before, self.settings = self.settings, settings
-        self.learner.kind, self.learner.reject_foreign = settings.head, settings.reject_foreign
+        self.learner.settings = settings
         self.name = settings.name
-        self._decision.rules = settings.rules
-        self._track_camera()
+        self._frames.async_track(self.settings.camera)
         self.async_begin()
-        learned_by = (before.region, before.head, before.reject_foreign)
-        if learned_by != (settings.region, settings.head, settings.reject_foreign):
+        if before.learned_by != settings.learned_by:
             self.async_follow_lens()
 
     @callback
     def async_begin(self) -> None:
         """Begin to look. While Home Assistant starts, a camera that isn't there yet is waited for, not complained of."""
-        if self._camera_is_there():
+        if self._frames.is_there:
             self._look_soon()
         else:
-            self._untrack.append(async_at_started(self.hass, self._look_soon))
+            self._frames.async_call_when_started()
 
     @callback
-    def _look_soon(self, _hass: HomeAssistant | None = None) -> None:
+    def _begin_if_not_begun(self) -> None:
+        if self.update_interval is None:
+            self.async_begin()
+
+    @callback
+    def _look_soon(self) -> None:
         self.update_interval = timedelta(seconds=self.settings.interval)
         self.config_entry.async_create_background_task(self.hass, self.async_refresh(), f"{self.name}: look")
-
-    def _camera_is_there(self) -> bool:
-        try:
-            state = self.hass.states.get(resolve_camera(self.hass, self.settings.camera))
-        except HomeAssistantError:
-            return False
-        return state is not None and state.state != STATE_UNAVAILABLE
-
-    def _track_camera(self) -> None:
-        """Look at once when the camera comes back, and follow it when it is renamed."""
-        self._untrack_camera()
-        try:
-            entity_id = resolve_camera(self.hass, self.settings.camera)
-        except HomeAssistantError:
-            return  # every look says so, and the interval goes on trying
-
-        @callback
-        def state_changed(event: Event[EventStateChangedData]) -> None:
-            new, old = event.data["new_state"], event.data["old_state"]
-            gone = (None, STATE_UNAVAILABLE)
-            if (new.state if new else None) not in gone and (old.state if old else None) in gone:
-                self._look_soon()
-
-        @callback
-        def registry_changed(event: Event[er.EventEntityRegistryUpdatedData]) -> None:
-            if event.data["action"] == "update" and "entity_id" in event.data["changes"]:
-                self._track_camera()
-                if self.update_interval is None:
-                    self.async_begin()
-
-        self._untrack += [
-            async_track_state_change_event(self.hass, entity_id, state_changed),
-            async_track_entity_registry_updated_event(self.hass, entity_id, registry_changed),
-        ]
-
-    def _untrack_camera(self) -> None:
-        while self._untrack:
-            self._untrack.pop()()
 
     @override
     async def async_shutdown(self) -> None:
         """Stop looking."""
-        self._untrack_camera()
+        self._frames.async_untrack()
         for task in (self._moving, self._refining):
             if task:
                 task.cancel()
@@ -247,7 +177,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     @override
     async def _async_update_data(self) -> Reading:
         try:
-            frame = await self._async_frame()
+            frame = await self._frames.async_next(self.settings.stale_after)
             reading = await self._async_read(frame)
         except EmbeddingError as err:
             self._failed()
@@ -270,26 +200,17 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         if now - self._failing_since > self.settings.rules.hold:
             self._decision.reset()
 
-    async def _async_frame(self) -> bytes:
-        """Return a fresh frame. Raises HomeAssistantError."""
-        frame = await async_grab(self.hass, self.settings.camera)
-        now = monotonic()
-        if frame != self._last_frame:
-            self._last_frame, self._last_frame_changed = frame, now
-        elif 0 < self.settings.stale_after < now - self._last_frame_changed:
-            raise translated(HomeAssistantError, "camera_frozen", seconds=str(int(now - self._last_frame_changed)))
-        return frame
-
     async def _async_read(self, frame: bytes, taught: str | None = None) -> Reading:
         """Embed, score and decide. ``taught`` is the class that the user has just said this frame shows.
 
         Raises EmbeddingError.
         """
         async with self._looking:
-            head, plausibility = self.learner.head, self.learner.plausibility
-            vector = await self._async_vector(frame, self.learner.lens)
-            scores = head.score(vector) if head else None
-            margins = plausibility.margins(vector) if plausibility and self.settings.reject_foreign else None
+            learned = self.learner.learned
+            vector = await self._async_vector(frame, learned.lens)
+            scores = learned.head.score(vector) if learned.head else None
+            margins = learned.plausibility.margins(vector) if learned.plausibility else None
+            self._decision.rules = learned.rules(self.settings.rules)
             verdict = self._decide(scores, margins, taught)
             return Reading(frame, dt_util.utcnow(), scores, verdict)
 
@@ -329,13 +250,13 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """
         ids: list[str] = []
         with core_errors_translated():
-            learned = self.learner.class_named(class_name)
+            learned = self.learner.examples.class_named(class_name)
             frame = b""
             try:
                 for number in range(count):
                     if number:
                         await asyncio.sleep(interval)
-                    frame = await self._async_frame()
+                    frame = await self._frames.async_next(self.settings.stale_after)
                     ids.append((await self.learner.async_add_example(learned.id, frame)).id)
             finally:
                 if ids:
@@ -346,7 +267,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     async def async_file_picture(self, class_name: str, picture: bytes) -> list[str]:
         """File a picture from elsewhere under a class, and imprint. Raises HomeAssistantError."""
         with core_errors_translated():
-            learned = self.learner.class_named(class_name)
+            learned = self.learner.examples.class_named(class_name)
             example = await self.learner.async_add_example(learned.id, picture)
             await self.learner.async_imprint()
         await self.async_refresh()
@@ -355,26 +276,45 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     async def async_imprint(self) -> dict[str, int]:
         """Take in what changed in the folders and imprint anew; return examples per label. Raises HomeAssistantError."""
         with core_errors_translated():
-            await self.learner.async_imprint(rescan=True)
+            await self.learner.async_imprint(anew=True)
         self._classes_changed()
         await self.async_refresh()
-        counts = self.learner.counts()
+        counts = self.learner.examples.counts()
         return {learned.label: counts[learned.id] for learned in self.learner.classes.values()}
 
-    async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT], *, look: bool = True) -> ResultT:
+    async def async_change[ResultT](
+        self, change: Callable[[ExampleStore], ResultT], why: str, *, look: bool = True
+    ) -> ResultT:
         """Change classes or examples, imprint what is left, and look. Raises HomeAssistantError.
 
-        Without ``look``, for changes that leave every answer as it is.
+        ``why`` is the action's name. Without ``look``, for changes that leave every answer as it is.
         """
         before = set(self.learner.classes)
         with core_errors_translated():
-            result = await self.learner.async_change(change)
+            result = await self.learner.async_change(change, why)
         for class_id in before - self.learner.classes.keys():
             self._decision.forget(class_id)
         self._classes_changed()
         if look:
             await self.async_refresh()
         return result
+
+    async def async_restore(self, version: int) -> None:
+        """Answer by an earlier version of the head until something is taught, and look. Raises HomeAssistantError."""
+        with core_errors_translated():
+            await self.learner.async_restore(version)
+        await self.async_refresh()
+
+    @callback
+    def async_set_limits(self, class_id: str, limits: Mapping[str, float] | None) -> None:
+        """Store a class's own thresholds (in percent) with the classifier's settings; None takes them back."""
+        subentry = self.config_entry.subentries[self.subentry_id]
+        kept = {key: own for key, own in subentry.data.get(CONF_LIMITS, {}).items() if key in self.learner.classes}
+        kept.pop(class_id, None)
+        if limits is not None:
+            kept[class_id] = dict(limits)
+        data = {**subentry.data, CONF_LIMITS: kept}
+        self.hass.config_entries.async_update_subentry(self.config_entry, subentry, data=data)
 
     # --- news ----------------------------------------------------------------------------------------------------
 

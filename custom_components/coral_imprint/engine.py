@@ -51,7 +51,7 @@ class Engine:
         return self.embedders.current
 
     def _used_embedders(self) -> Iterator[Embedder]:
-        return (coordinator.learner.lens.embedder for coordinator in self.classifiers.values())
+        return (coordinator.learner.learned.lens.embedder for coordinator in self.classifiers.values())
 
     # --- the extractor -------------------------------------------------------------------------------------------
 

@@ -1,13 +1,12 @@
-"""What one classifier has learned: its examples on disk, their embeddings, the head imprinted from them.
+"""What one classifier has learned from its examples: head, plausibility, thresholds.
 
-Teaching changes it one step at a time (a lock); looking only reads the lens and the head, which are replaced together.
+Teaching changes it one step at a time (a lock); looking only reads `Learner.learned`, which is replaced as a whole.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 import logging
-import threading
 from typing import Final
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant
@@ -16,41 +15,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bank import async_make_bank
-from .embedding import BUILTIN, NotAPicture, check_picture, to_jpeg
+from .embedding import BUILTIN
+from .examples import Examples, batches
 from .imprinting import (
     KINDS,
     Bank,
+    Budget,
     EmbeddingCache,
-    EmbeddingShelf,
     Evaluation,
     Example,
     ExampleStore,
     Head,
-    InUse,
+    HeadVersions,
     LearnedClass,
     Plausibility,
-    Report,
+    Rules,
     StoreFailed,
+    Thresholds,
+    UnusableHead,
+    Version,
+    as_rules,
     choose,
     evaluate,
     fit,
     fit_plausibility,
+    hold_out,
+    outcomes,
+    thresholds,
 )
 from .lens import Lens
-from .models import ClassifierSettings, data_folder
-from .rows import Rows, by_class
+from .models import ClassifierSettings
+from .rows import Rows
 
 _LOGGER = logging.getLogger(__name__)
 
-_CACHE_FOLDER: Final = ".embeddings"
-_BATCH: Final = 8
-"""Examples that are read, and whose embeddings are kept, together."""
-
-
-def _whole_jpeg(picture: bytes) -> bytes:
-    """Return a picture as JPEG once it is known to be whole. Raises NotAPicture."""
-    check_picture(picture)
-    return to_jpeg(picture)
+_VERSIONS_FOLDER: Final = ".heads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,27 @@ class Progress:
 
     done: int
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What looks are answered by; never changes."""
+
+    lens: Lens
+    """What looks go through."""
+    head: Head | None = None
+    """None while no example is embedded."""
+    plausibility: Plausibility | None = None
+    """What a look has to be near to. None while the bank isn't ready, where nothing is to be rejected, and for the built-in
+    extractor, whose embeddings don't tell foreign pictures well enough."""
+    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
+    """By class id, for the budget of false alarms; empty without one, and until they are learned."""
+    restored: int | None = None
+    """The version that the user restored; None where the examples answer."""
+
+    def rules(self, rules: Rules) -> Rules:
+        """Return the decision's rules with the thresholds that were learned."""
+        return replace(rules, per_class=as_rules(rules, self.thresholds)) if self.thresholds else rules
 
 
 class Learner:
@@ -76,40 +96,26 @@ class Learner:
         ``on_progress`` hears when progress changed, ``on_imprinted`` when there is an imprint to refine.
         """
         self._hass = hass
-        self._settings = settings
+        self.settings = settings
+        """Replaced when they change; what was learned follows when it is imprinted or refined the next time."""
         self._on_progress = on_progress
         self._on_imprinted = on_imprinted
-        self.kind, self.reject_foreign = settings.head, settings.reject_foreign
-        """The kind of head that the user fixed; None: what the examples speak for."""
-        self._root = data_folder(hass) / settings.folder
-        self._store = ExampleStore(self._root, _whole_jpeg, NotAPicture, dt_util.utcnow)
-        self._shelf: EmbeddingShelf
+        self.examples = Examples(hass, settings)
+        self._versions: HeadVersions
         self._cache: EmbeddingCache
-        self._caches: dict[str, EmbeddingCache] = {}
-        """Caches that were opened, by fingerprint: two of the same file would spoil it."""
-        self._disk = threading.Lock()
-        """Held in the executor while caches are used: a job goes on after the task that asked for it was cancelled."""
-        self.lens: Lens
-        """What looks go through. Replaced together with the head."""
-        self.head: Head | None = None
-        self.plausibility: Plausibility | None = None
-        """What a look has to be near to; replaced together with the head. None while the bank isn't ready, and for the
-        built-in extractor, whose embeddings don't tell foreign pictures well enough."""
+        self.learned: Learned
         self._bank: tuple[str, Bank] | None = None
         """The fingerprint that the bank belongs to, and the bank."""
         self.progress: Progress | None = None
         """None while no other lens is being prepared."""
+        self._why = "imprint"
+        """The action that changed what was taught last."""
         self._teaching = asyncio.Lock()
 
     @property
     def classes(self) -> Mapping[str, LearnedClass]:
         """Classes by id, oldest first."""
-        return self._store.classes
-
-    @property
-    def in_use(self) -> InUse | None:
-        """What the head was last imprinted from, also by an earlier run; None where nothing ever was."""
-        return self._shelf.in_use
+        return self.examples.classes
 
     @property
     def percent_embedded(self) -> int:
@@ -117,58 +123,28 @@ class Learner:
         progress = self.progress
         return 100 if progress is None else 100 * progress.done // max(1, progress.total)
 
-    def class_named(self, name: str) -> LearnedClass:
-        """Return the class of this label or id. Raises UnknownClass."""
-        return self._store.class_named(name)
-
-    def counts(self) -> dict[str, int]:
-        """Return how many examples each class has, by class id."""
-        counts = dict.fromkeys(self.classes, 0)
-        for example in self._store.examples():
-            counts[example.class_id] += 1
-        return counts
-
     # --- begin ---------------------------------------------------------------------------------------------------
 
     async def async_load(self) -> None:
-        """Read the classes and the list of examples; make the first classes of a new classifier.
-
-        Raises StoreFailed.
-        """
-        await self._hass.async_add_executor_job(self._load)
-
-    def _load(self) -> None:
-        new = not self._root.exists()
-        self._report(self._store.load())
-        self._store.purge(dt_util.utcnow())
-        if new:
-            for label in self._settings.classes:
-                self._store.add_class(label)
-            if self._settings.background:
-                self._store.add_class(self._settings.background, background=True)
-        self._shelf = EmbeddingShelf(self._root / _CACHE_FOLDER, dt_util.utcnow)
-
-    def _report(self, report: Report) -> None:
-        _LOGGER.debug("%s: examples read: %s", self._settings.name, report)
-        if report.unreadable:
-            _LOGGER.warning("%s: %s unreadable pictures were set aside", self._settings.name, report.unreadable)
-        if report.failed:
-            _LOGGER.warning("%s: %s repairs failed and will be tried again", self._settings.name, report.failed)
+        """Read the examples and which heads there were. Raises StoreFailed."""
+        await self.examples.async_load()
+        folder = self.examples.root / _VERSIONS_FOLDER
+        self._versions = await self._hass.async_add_executor_job(HeadVersions, folder, dt_util.utcnow)
 
     async def async_is_ready(self, lens: Lens) -> bool:
         """Return whether the embedding of every example through a lens is at hand. Raises StoreFailed."""
-        return not self._missing(await self._hass.async_add_executor_job(self._open_cache, lens))
+        return not self.examples.missing(await self.examples.async_open(lens))
 
     async def async_open(self, lens: Lens) -> None:
         """Use a lens; imprint from the embeddings at hand where it is the one last used, or where none is missing.
 
         Raises StoreFailed.
         """
-        cache = await self._hass.async_add_executor_job(self._open_cache, lens)
-        self.lens, self._cache = lens, cache
-        last_used = self.in_use is not None and self.in_use.fingerprint == lens.fingerprint
-        if last_used or not self._missing(cache):
-            self._use_imprint(*await self._hass.async_add_executor_job(self._fit, lens, cache))
+        self._cache = await self.examples.async_open(lens)
+        self.learned = Learned(lens)
+        in_use = self.examples.in_use
+        if (in_use and in_use.fingerprint == lens.fingerprint) or not self.examples.missing(self._cache):
+            self._use_imprint(await self._hass.async_add_executor_job(self._imprint, lens, self._cache))
 
     # --- teach ---------------------------------------------------------------------------------------------------
 
@@ -178,62 +154,160 @@ class Learner:
         Raises UnknownClass, UnreadablePicture, StoreFailed.
         """
         async with self._teaching:
-            example = await self._hass.async_add_executor_job(self._store.add_example, class_id, picture)
-            await self._async_embed([example], self.lens, self._cache)
+            example = await self.examples.async_add(class_id, picture)
+            await self.examples.async_embed([example], self.learned.lens, self._cache)
+            self._why = "capture_example"
             return example
 
-    async def async_imprint(self, rescan: bool = False) -> None:
-        """Embed what has no embedding yet and imprint every class anew.
+    async def async_imprint(self, *, anew: bool = False) -> None:
+        """Embed what has no embedding yet and imprint every class.
 
-        With ``rescan``, pictures that appeared in or vanished from the folders are noticed first. Raises StoreFailed.
+        ``anew`` notices pictures that appeared in or vanished from the folders first, and lets the examples answer where
+        a version was restored. Raises EmbeddingError, StoreFailed.
         """
         async with self._teaching:
-            if rescan:
-                self._report(await self._hass.async_add_executor_job(self._store.load))
-            for batch in _batches(self._missing(self._cache)):
-                await self._async_embed(batch, self.lens, self._cache)
-            self._use_imprint(*await self._hass.async_add_executor_job(self._fit, self.lens, self._cache))
+            if anew:
+                await self.examples.async_rescan()
+                await self._hass.async_add_executor_job(self._versions.unpin)
+                self._why = "imprint"
+            await self._async_imprint(self.learned.lens, self._cache)
 
-    def _use_imprint(self, head: Head | None, plausibility: Plausibility | None) -> None:
+    async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT], why: str) -> ResultT:
+        """Change the store (classes, labels) and imprint what is left; ``why`` is the action's name.
+
+        Raises what the store raises, and as async_imprint.
+        """
+        async with self._teaching:
+            result = await self.examples.async_change(change)
+            self._why = why
+            await self._async_imprint(self.learned.lens, self._cache)
+        return result
+
+    async def _async_imprint(self, lens: Lens, cache: EmbeddingCache) -> None:
+        """Embed what is missing through a lens, imprint, and answer by that: lens and head are replaced together."""
+        await self.examples.async_embed_missing(lens, cache)
+        learned = await self._hass.async_add_executor_job(self._imprint, lens, cache)
+        self._cache = cache
+        self._use_imprint(learned)
+
+    def _imprint(self, lens: Lens, cache: EmbeddingCache) -> Learned:
+        """Imprint from the embeddings at hand, which are those in use from then on. Blocking."""
+        self.examples.settle(lens, cache)
+        rows = self.examples.rows(cache)
+        if not rows.vectors:
+            return Learned(lens)
+        learned = Learned(lens, fit(rows.vectors, rows.occasions), self._judge(lens, rows))
+        return self._restored(learned) or learned
+
+    def _restored(self, learned: Learned) -> Learned | None:
+        """Return the same with the head of the version that the user restored, where one is and still fits. Blocking."""
+        version = self._versions.pinned(self.examples.taught)
+        if version is None:
+            return None
+        try:
+            head = Head.load(self._versions.read(version.number), learned.lens.fingerprint)
+        except (UnusableHead, StoreFailed) as err:
+            _LOGGER.warning("%s: the restored version can't be used: %s", self.settings.name, err)
+            return None
+        return replace(learned, head=head, restored=version.number)
+
+    def _use_imprint(self, learned: Learned) -> None:
         """Answer with an imprint, which is there at once, until a better head was learned."""
-        self.head, self.plausibility = head, plausibility
+        self.learned = learned
         self._on_imprinted()
 
+    # --- refine --------------------------------------------------------------------------------------------------
+
     async def async_refine(self) -> None:
-        """Learn what is plausible, and the kind of head that the user fixed or that the examples speak for.
+        """Learn what is plausible, the kind of head that the user fixed or that the examples speak for, and thresholds.
 
         Takes up to some seconds in a thread. What was imprinted meanwhile is left alone: it is refined next. Raises
         EmbeddingError, StoreFailed.
         """
-        lens, learned = self.lens, self.head
-        rows = await self._hass.async_add_executor_job(self._rows, self._cache)
-        if learned is None or self.head is not learned or learned.classes != tuple(rows.vectors):
+        learned = self.learned
+        if learned.head is None:
             return
-        if self.kind != learned.kind and len(rows.vectors) > 1:
-            chosen = await self._hass.async_add_executor_job(choose, rows.vectors, rows.occasions, self.kind)
-            if self.head is not learned:
+        rows = await self._hass.async_add_executor_job(self.examples.rows, self._cache)
+        if self.learned is not learned:
+            return
+        if learned.restored is None:
+            refined = await self._hass.async_add_executor_job(self._refine, learned, rows)
+            if self.learned is not learned:
                 return
+            self.learned = learned = refined
+            await self._hass.async_add_executor_job(self._keep, learned, rows)
+        if self._wants_bank(learned):
+            self._bank = (learned.lens.fingerprint, await async_make_bank(self._hass, learned.lens))
+            plausibility = await self._hass.async_add_executor_job(self._judge, learned.lens, rows)
+            if self.learned is learned:
+                self.learned = replace(learned, plausibility=plausibility)
+
+    def _refine(self, learned: Learned, rows: Rows) -> Learned:
+        """Learn a better head where there is one, and its thresholds. Blocking."""
+        kind, head = self.settings.head, learned.head
+        if head and kind != head.kind and len(rows.vectors) > 1:
+            chosen = choose(rows.vectors, rows.occasions, kind)
             # Where the examples can't say which kind is better, none is changed to unasked.
-            if self.kind is not None or chosen.validations:
-                self.head = learned = chosen.head
-        if self.reject_foreign and self.plausibility is None and lens.embedder.runtime != BUILTIN:
-            self._bank = (lens.fingerprint, await async_make_bank(self._hass, lens))
-            plausibility = await self._hass.async_add_executor_job(self._judge, lens, rows)
-            if self.head is learned:
-                self.plausibility = plausibility
+            if kind is not None or chosen.validations:
+                head = chosen.head
+        return replace(learned, head=head, thresholds=self._thresholds(head, rows) if head else {})
+
+    def _thresholds(self, head: Head, rows: Rows) -> dict[str, Thresholds]:
+        if not self.settings.false_alarms or len(head.classes) < 2:
+            return {}
+        held_out = hold_out(rows.vectors, rows.occasions, KINDS[head.kind])
+        budget = Budget(self.settings.false_alarms, self.settings.interval)
+        return thresholds(
+            head.classes, held_out, head.scale, self.settings.rules, budget=budget, background=self._background
+        )
+
+    @property
+    def _background(self) -> frozenset[str]:
+        return frozenset(one.id for one in self.classes.values() if one.background)
+
+    def _wants_bank(self, learned: Learned) -> bool:
+        return self.settings.reject_foreign and not learned.plausibility and learned.lens.embedder.runtime != BUILTIN
 
     def _judge(self, lens: Lens, rows: Rows) -> Plausibility | None:
-        """Learn what is plausible, where the lens's bank is at hand."""
-        if self._bank is None or self._bank[0] != lens.fingerprint:
+        """Learn what is plausible, where the lens's bank is at hand. Blocking."""
+        if not self.settings.reject_foreign or self._bank is None or self._bank[0] != lens.fingerprint:
             return None
         return fit_plausibility(rows.vectors, self._bank[1], rows.occasions)
 
-    async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT]) -> ResultT:
-        """Change the store (classes, labels) and imprint what is left. Raises what the store raises."""
+    # --- versions ------------------------------------------------------------------------------------------------
+
+    @property
+    def versions(self) -> list[Version]:
+        """The heads that answered, newest first, as far as they are kept."""
+        return self._versions.versions
+
+    def _keep(self, learned: Learned, rows: Rows) -> None:
+        """Keep a head as a version. Blocking; a disk that refuses only costs the version."""
+        assert learned.head
+        try:
+            self._versions.keep(
+                learned.head.save(learned.lens.fingerprint),
+                taught=self.examples.taught,
+                why=self._why,
+                kind=learned.head.kind,
+                counts={class_id: len(own) for class_id, own in rows.vectors.items()},
+                examples=[example_id for own in rows.ids.values() for example_id in own],
+            )
+        except StoreFailed as err:
+            _LOGGER.warning("%s: the version could not be kept: %s", self.settings.name, err)
+
+    async def async_restore(self, number: int) -> None:
+        """Answer by an earlier version until something is taught. Raises UnknownVersion, UnusableHead, StoreFailed."""
         async with self._teaching:
-            result = await self._hass.async_add_executor_job(change, self._store)
-        await self.async_imprint()
-        return result
+            learned = self.learned
+
+            def restore() -> Head:
+                return self._versions.restore(
+                    number, lambda packed: Head.load(packed, learned.lens.fingerprint), self.examples.taught
+                )
+
+            head = await self._hass.async_add_executor_job(restore)
+            self.learned = replace(learned, head=head, thresholds={}, restored=number)
 
     # --- another lens --------------------------------------------------------------------------------------------
 
@@ -244,31 +318,26 @@ class Learner:
         EmbeddingError, StoreFailed.
         """
         try:
-            cache = await self._hass.async_add_executor_job(self._open_cache, lens)
+            cache = await self.examples.async_open(lens)
             await self._async_fill(lens, cache)
             async with self._teaching:
-                # What was taught meanwhile.
-                for batch in _batches(self._missing(cache)):
-                    await self._async_embed(batch, lens, cache)
-                learned = await self._hass.async_add_executor_job(self._fit, lens, cache)
-                # Lens, embeddings and head belong together: replaced in one go, between two looks.
-                self.lens, self._cache = lens, cache
-                self._use_imprint(*learned)
-                self._caches = {lens.fingerprint: cache}
+                await self._async_imprint(lens, cache)  # with what was taught meanwhile
+                self.examples.close_all_but(lens)
         finally:
             self._set_progress(None)
 
     async def _async_fill(self, lens: Lens, cache: EmbeddingCache) -> None:
         """Embed the examples of this moment, telling how far it is; teaching goes on meanwhile."""
-        total = len(self._store.examples())
-        missing = self._missing(cache)
-        for number, batch in enumerate(_batches(missing)):
-            self._set_progress(Progress(total - len(missing) + number * _BATCH, total))
+        total, missing = len(self.examples), self.examples.missing(cache)
+        done = total - len(missing)
+        for batch in batches(missing):
+            self._set_progress(Progress(done, total))
+            done += len(batch)
             try:
-                await self._async_embed(batch, lens, cache)
+                await self.examples.async_embed(batch, lens, cache)
             except StoreFailed as err:
                 # Removed under our eyes, perhaps; if not, imprinting in the end says what is wrong.
-                _LOGGER.debug("%s: examples not embedded yet: %s", self._settings.name, err)
+                _LOGGER.debug("%s: examples not embedded yet: %s", self.settings.name, err)
 
     def _set_progress(self, progress: Progress | None) -> None:
         if progress != self.progress:
@@ -278,101 +347,46 @@ class Learner:
     async def async_embeddings(
         self, lens: Lens, on_example: Callable[[], None] | None = None
     ) -> list[tuple[Example, NDArray[np.float32]]]:
-        """Return every example with its embedding through a lens, oldest first; what had none is embedded and kept.
-
-        Looks go on through the present lens. Raises EmbeddingError, StoreFailed.
-        """
-        cache = await self._hass.async_add_executor_job(self._open_cache, lens)
-        examples = self._store.examples()
-        for example in examples:
-            if cache.get(example.key) is None:
-                await self._async_embed([example], lens, cache)
-            if on_example:
-                on_example()
-        found = [(example, vector) for example in examples if (vector := cache.get(example.key)) is not None]
-        if cache is not self._cache and self.progress is None:
-            self._caches.pop(lens.fingerprint, None)
+        """Return every example with its embedding through any lens. Raises EmbeddingError, StoreFailed."""
+        found = await self.examples.async_embeddings(lens, on_example)
+        if self.progress is None:
+            self.examples.close_all_but(self.learned.lens)
         return found
 
-    async def async_evaluate(self) -> Evaluation:
-        """Work out from the examples alone how good the head is. Raises EmbeddingError, StoreFailed."""
-        found = await self.async_embeddings(self.lens)
-        return await self._hass.async_add_executor_job(self._evaluate, found)
+    # --- evaluate ------------------------------------------------------------------------------------------------
 
-    def _evaluate(self, found: Sequence[tuple[Example, NDArray[np.float32]]]) -> Evaluation:
-        rows = by_class(found)
-        classes = self.classes.values()
-        return evaluate(
+    async def async_evaluate(self, conditions: Callable[[Example], str]) -> tuple[Evaluation, dict[str, Thresholds]]:
+        """Work out from the examples alone how good the head is, and what may be expected of the thresholds in use.
+
+        ``conditions`` says under which an example was taken; it is called in a thread. Raises EmbeddingError, StoreFailed.
+        """
+        async with self._teaching:
+            await self.examples.async_embed_missing(self.learned.lens, self._cache)
+        return await self._hass.async_add_executor_job(self._evaluate, conditions)
+
+    def _evaluate(self, conditions: Callable[[Example], str]) -> tuple[Evaluation, dict[str, Thresholds]]:
+        rows, learned = self.examples.rows(self._cache), self.learned
+        kind = KINDS[learned.head.kind if learned.head else "imprint"]
+        expected = self._outcomes(learned, rows)
+        alarms = [one.alarms for name, one in expected.items() if name not in self._background]
+        found = evaluate(
             rows.vectors,
             rows.occasions,
-            fit=KINDS[self.head.kind if self.head else "imprint"],
+            fit=kind,
             ids=rows.ids,
-            labels={learned.id: learned.label for learned in classes},
-            background=frozenset(learned.id for learned in classes if learned.background),
+            conditions=rows.each(conditions),
+            labels={one.id: one.label for one in self.classes.values()},
+            background=self._background,
+            alarms=None if not alarms or None in alarms else sum(one for one in alarms if one is not None),
         )
+        return found, expected
 
-    async def async_embed_newest(self, lens: Lens, count: int) -> None:
-        """Embed the newest examples, ``count`` at most, for the embedder to be timed by. Raises as async_embeddings."""
-        for example in self._store.examples()[-count:]:
-            await lens.embed(await self._hass.async_add_executor_job(self._store.read, example))
-
-    # --- embeddings ----------------------------------------------------------------------------------------------
-
-    def _open_cache(self, lens: Lens) -> EmbeddingCache:
-        """Read the embeddings kept for a lens. Blocking."""
-        with self._disk:
-            if (cache := self._caches.get(lens.fingerprint)) is None:
-                cache = self._shelf.open(lens.fingerprint, lens.length)
-                self._caches[lens.fingerprint] = cache
-            return cache
-
-    def _missing(self, cache: EmbeddingCache) -> list[Example]:
-        return [example for example in self._store.examples() if cache.get(example.key) is None]
-
-    async def _async_embed(self, examples: Sequence[Example], lens: Lens, cache: EmbeddingCache) -> None:
-        """Embed some examples into a cache; a picture that went bad on disk is set aside. Raises StoreFailed."""
-        pictures = await self._hass.async_add_executor_job(lambda: [self._store.read(one) for one in examples])
-        vectors: dict[bytes, NDArray[np.float32]] = {}
-        for example, picture in zip(examples, pictures, strict=True):
-            try:
-                vectors[example.key] = await lens.embed(picture)
-            except NotAPicture as err:
-                _LOGGER.warning("%s: an example was set aside: %s", self._settings.name, err)
-                await self._hass.async_add_executor_job(self._store.set_aside, example.id)
-        await self._hass.async_add_executor_job(self._keep, cache, vectors)
-
-    def _keep(self, cache: EmbeddingCache, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
-        """Cache embeddings. On a disk that refuses they stay in memory, and are computed again after a restart."""
-        with self._disk:
-            for key, vector in vectors.items():
-                try:
-                    cache.put(key, vector)
-                except StoreFailed as err:
-                    _LOGGER.warning("%s: an embedding could not be kept: %s", self._settings.name, err)
-
-    def _fit(self, lens: Lens, cache: EmbeddingCache) -> tuple[Head | None, Plausibility | None]:
-        """Imprint from the embeddings at hand, which are those in use from then on."""
-        examples = self._store.examples()
-        with self._disk:
-            try:
-                cache.compact({example.key for example in examples})
-                self._note_use(lens, cache)
-                self._shelf.purge()
-            except StoreFailed as err:
-                _LOGGER.warning("%s: the embeddings could not be tidied up: %s", self._settings.name, err)
-        rows = self._rows(cache)
-        return (fit(rows.vectors), self._judge(lens, rows)) if rows.vectors else (None, None)
-
-    def _rows(self, cache: EmbeddingCache) -> Rows:
-        """Return the examples whose embeddings are at hand. Copies all of them: not for the event loop."""
-        return by_class([(one, row) for one in self._store.examples() if (row := cache.get(one.key)) is not None])
-
-    def _note_use(self, lens: Lens, cache: EmbeddingCache) -> None:
-        if self._shelf.in_use is None or self._shelf.in_use.fingerprint != lens.fingerprint:
-            note = {"extractor": lens.extractor, "runtime": lens.embedder.runtime, "region": lens.region.as_dict()}
-            self._shelf.use(cache, lens.fingerprint, note)
-
-
-def _batches(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
-    for start in range(0, len(examples), _BATCH):
-        yield examples[start : start + _BATCH]
+    def _outcomes(self, learned: Learned, rows: Rows) -> dict[str, Thresholds]:
+        if learned.thresholds or learned.head is None:
+            return dict(learned.thresholds)
+        head = learned.head
+        held_out = None
+        if len(rows.vectors) > 1 and head.classes == tuple(rows.vectors):
+            held_out = hold_out(rows.vectors, rows.occasions, KINDS[head.kind])
+        rules, interval = learned.rules(self.settings.rules), self.settings.interval
+        return outcomes(head.classes, held_out, head.scale, rules, interval=interval, background=self._background)

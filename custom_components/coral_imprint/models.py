@@ -1,6 +1,6 @@
 """What a classifier and an engine are made of, as their config entries say."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from homeassistant.config_entries import ConfigSubentry
 from homeassistant.core import HomeAssistant
 
 from .const import (
+    AT_LEAST,
     BIN_FOLDER,
     CONF_BACKGROUND,
     CONF_CAMERA,
@@ -16,13 +17,16 @@ from .const import (
     CONF_EXTRACTOR,
     CONF_FOLDER,
     CONF_HEAD,
+    CONF_LIMITS,
     CONF_REJECT_FOREIGN,
     CONF_RUNTIME,
     CONF_THREADS,
     DOMAIN,
     ENTER_AT,
+    FALSE_ALARMS,
     HEAD_AUTO,
     HOLD,
+    HOLD_FOREIGN,
     INTERVAL,
     LOOKS,
     MODELS_FOLDER,
@@ -32,10 +36,11 @@ from .const import (
     STALE_AFTER,
     STAY_AT,
     THREADS,
+    WINDOW,
     NumberOption,
 )
 from .embedding import BUILTIN, Region, RuntimeChoice
-from .imprinting import Rules
+from .imprinting import Limits, Rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,14 @@ class ClassifierSettings:
     """Kind of head; None: what the examples speak for."""
     reject_foreign: bool = False
     """Whether looks that resemble nothing that was taught name no class."""
+    false_alarms: float = 0.0
+    """False alarms a month and class that are accepted; 0: thresholds are as the rules say."""
+
+    @property
+    def learned_by(self) -> tuple[object, ...]:
+        """Whatever changes what is learned from the same examples."""
+        thresholds = (self.false_alarms, self.rules, self.interval) if self.false_alarms else ()
+        return (self.region, self.head, self.reject_foreign, *thresholds)
 
     @classmethod
     def from_subentry(cls, subentry: ConfigSubentry) -> ClassifierSettings:
@@ -97,18 +110,31 @@ class ClassifierSettings:
             folder=data[CONF_FOLDER],
             region=region_from_percent(data.get(SECTION_REGION, {})),
             interval=float(data.get(INTERVAL.key, INTERVAL.default)),
-            rules=Rules(
-                enter_at=option(ENTER_AT) / 100,
-                stay_at=option(STAY_AT) / 100,
-                looks=int(option(LOOKS)),
-                hold=option(HOLD),
-            ),
+            rules=_rules(option, data.get(CONF_LIMITS, {})),
             stale_after=option(STALE_AFTER),
             classes=tuple(data.get(CONF_CLASSES, ())),
             background=data.get(CONF_BACKGROUND) or None,
             head=None if (head := decision.get(CONF_HEAD, HEAD_AUTO)) == HEAD_AUTO else str(head),
             reject_foreign=bool(decision.get(CONF_REJECT_FOREIGN, False)),
+            false_alarms=option(FALSE_ALARMS),
         )
+
+
+def _rules(option: Callable[[NumberOption], float], limits: Mapping[str, Mapping[str, float]]) -> Rules:
+    """Return the decision's rules; ``limits`` are what the user set for single classes, in percent."""
+    looks = int(option(LOOKS))
+    return Rules(
+        enter_at=option(ENTER_AT) / 100,
+        stay_at=option(STAY_AT) / 100,
+        looks=looks,
+        window=window if (window := int(option(WINDOW))) > looks else 0,
+        hold=option(HOLD),
+        hold_foreign=option(HOLD_FOREIGN),
+        at_least=option(AT_LEAST),
+        per_class={
+            class_id: Limits(own[ENTER_AT.key] / 100, own[STAY_AT.key] / 100) for class_id, own in limits.items()
+        },
+    )
 
 
 def region_from_percent(edges: Mapping[str, float]) -> Region:

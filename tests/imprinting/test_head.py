@@ -110,7 +110,7 @@ def test_overlapping_examples_lower_the_scale_and_separate_ones_raise_it() -> No
         np.mean([head.score(look).confidence >= 0.8 for look in looks[0]])
         for head in (fit(mixed), fit(mixed, one_occasion))
     )
-    assert sure < 0.25 < surer
+    assert sure < 0.35 < surer
 
 
 def test_copies_of_one_occasion_add_no_certainty() -> None:

@@ -13,7 +13,7 @@ from homeassistant import config_entries
 from homeassistant.components.camera import Camera
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState, ConfigSubentryDataWithId
 from homeassistant.const import Platform
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, SupportsResponse
 from homeassistant.helpers import device_registry as dr, entity_registry as er, issue_registry as ir
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.setup import async_setup_component
@@ -205,7 +205,7 @@ def state(hass: HomeAssistant, entity_id: str) -> str | None:
 
 async def act(hass: HomeAssistant, entry: MockConfigEntry, action: str, **data: Any) -> Any:
     """Call an action on the classifier and return its response."""
-    response = action not in {"rename_class", "remove_class"}
+    response = hass.services.supports_response(DOMAIN, action) is not SupportsResponse.NONE
     result = await hass.services.async_call(
         DOMAIN, action, {"device_id": device_id(hass, entry), **data}, blocking=True, return_response=response
     )

@@ -144,7 +144,7 @@ async def test_another_region_embeds_the_examples_again(
     before = (await act(hass, engine, "look"))["evidence"]
     await reconfigure_classifier(hass, engine, region={**WHOLE, "left": 10, "right": 90})
     learner = engine.runtime_data.classifiers["gate_id"].learner
-    assert learner.lens.region.left == pytest.approx(0.1)
+    assert learner.learned.lens.region.left == pytest.approx(0.1)
     camera.show("open", 3)
     after = (await act(hass, engine, "look"))["evidence"]
     assert after != before

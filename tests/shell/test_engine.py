@@ -91,7 +91,7 @@ async def test_the_old_head_answers_until_the_new_one_is_ready(
     go_on.set()
     await settled(hass)
     assert state(hass, "sensor.gate_examples_embedded") == "100"
-    assert coordinator.learner.lens.embedder.runtime == "portable"
+    assert coordinator.learner.learned.lens.embedder.runtime == "portable"
     assert workers() == 1
     # What was captured meanwhile has moved too.
     assert sum(len(rows) for rows in await embedded(hass, engine)) == 5
@@ -100,7 +100,7 @@ async def test_the_old_head_answers_until_the_new_one_is_ready(
 async def embedded(hass: HomeAssistant, engine: MockConfigEntry) -> list[list[Any]]:
     """Return the embeddings of the present lens, by class."""
     learner = engine.runtime_data.classifiers["gate_id"].learner
-    found = await learner.async_embeddings(learner.lens)
+    found = await learner.async_embeddings(learner.learned.lens)
     return [[vector for one, vector in found if one.class_id == class_id] for class_id in learner.classes]
 
 
@@ -163,12 +163,12 @@ async def test_a_change_is_resumed_after_a_restart_and_the_old_head_answers(
     camera.show("open", 77)
     assert await hass.config_entries.async_setup(engine.entry_id)
     coordinator = engine.runtime_data.classifiers["gate_id"]
-    assert coordinator.learner.lens.embedder.runtime == "builtin", "what answered before answers meanwhile"
-    assert coordinator.learner.head
-    assert (await coordinator.async_look()).scores.best == coordinator.learner.class_named("open").id
+    assert coordinator.learner.learned.lens.embedder.runtime == "builtin", "what answered before answers meanwhile"
+    assert coordinator.learner.learned.head
+    assert (await coordinator.async_look()).scores.best == coordinator.learner.examples.class_named("open").id
     go_on.set()
     await settled(hass)
-    assert coordinator.learner.lens.embedder.runtime == "portable"
+    assert coordinator.learner.learned.lens.embedder.runtime == "portable"
     assert len(done) - 1 <= 10 + 12 + 2, "a batch of eight was not embedded twice"
     assert workers() == 1
 
@@ -184,9 +184,9 @@ async def test_another_region_is_resumed_after_a_restart_too(
     camera.frame = None
     assert await hass.config_entries.async_setup(engine.entry_id)
     learner = engine.runtime_data.classifiers["gate_id"].learner
-    assert (learner.lens.region.left, learner.head is not None) == (0, True)
+    assert (learner.learned.lens.region.left, learner.learned.head is not None) == (0, True)
     await settled(hass)
-    assert learner.lens.region.left == pytest.approx(0.1)
+    assert learner.learned.lens.region.left == pytest.approx(0.1)
 
 
 async def test_a_removed_extractor_leaves_no_former_lens(

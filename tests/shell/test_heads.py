@@ -17,7 +17,7 @@ from .conftest import FakeCamera, act, classifier_data, settled, state, teach
 
 def kind(entry: MockConfigEntry) -> str:
     """Return the kind of head that answers."""
-    head = entry.runtime_data.classifiers["gate_id"].learner.head
+    head = entry.runtime_data.classifiers["gate_id"].learner.learned.head
     assert head
     return str(head.kind)
 
@@ -64,9 +64,7 @@ async def test_the_user_may_fix_the_kind(
 def choose_anew(entry: MockConfigEntry) -> str:
     """Return the kind that the examples speak for."""
     learner = entry.runtime_data.classifiers["gate_id"].learner
-    rows = learner_module.by_class(
-        [(example, learner._cache.get(example.key)) for example in learner._store.examples()]
-    )
+    rows = learner.examples.rows(learner._cache)
     assert all(len(set(occasions)) == 4 for occasions in rows.occasions.values())
     return str(choose(rows.vectors, rows.occasions).head.kind)
 
@@ -98,12 +96,12 @@ async def test_what_is_taught_while_a_head_is_learned_is_not_lost(
         await coordinator.async_capture(gate)
     assert await hass.async_add_executor_job(begun.wait, 10)
     assert kind(engine) == "imprint", "which answers meanwhile"
-    await coordinator.async_change(lambda store: store.add_class("half"))
+    await coordinator.async_change(lambda store: store.add_class("half"), "add_class")
     camera.show("half", 5)
     await coordinator.async_capture("half")
     go_on.set()
     await settled(hass)
-    head = coordinator.learner.head
+    head = coordinator.learner.learned.head
     assert head
     assert set(head.classes) == set(coordinator.learner.classes)
     assert (await act(hass, engine, "look"))["best"] == "half"

@@ -49,7 +49,7 @@ async def test_something_else_ends_the_state_and_is_called_foreign(
 ) -> None:
     await teach(hass, networked, camera, "closed", "open")
     await settled(hass)
-    assert networked.runtime_data.classifiers["gate_id"].learner.plausibility
+    assert networked.runtime_data.classifiers["gate_id"].learner.learned.plausibility
     for seed in range(20, 24):
         camera.show("open", seed)
         assert (await act(hass, networked, "look"))["finding"] == "named"
@@ -104,7 +104,7 @@ async def test_what_is_drawn_is_embedded_once(
     monkeypatch.setattr(Embedder, "embed", embed)
     assert await hass.config_entries.async_setup(networked.entry_id)
     await settled(hass)
-    assert networked.runtime_data.classifiers["gate_id"].learner.plausibility
+    assert networked.runtime_data.classifiers["gate_id"].learner.learned.plausibility
     assert embedded == 0
 
 
@@ -113,6 +113,6 @@ async def test_the_built_in_extractor_does_not_claim_to_know(
 ) -> None:
     await reject(hass, engine, on=True)
     await teach(hass, engine, camera, "closed", "open")
-    assert engine.runtime_data.classifiers["gate_id"].learner.plausibility is None
+    assert engine.runtime_data.classifiers["gate_id"].learner.learned.plausibility is None
     camera.frame = something_else(1)
     assert (await act(hass, engine, "look"))["finding"] != "foreign"

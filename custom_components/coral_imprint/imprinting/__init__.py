@@ -2,9 +2,11 @@
 
 from .advice import Advice, Candidate, advise
 from .bin import bin_whole, purge
+from .budget import Budget, Doubt, Thresholds, as_rules, outcomes, thresholds
 from .cache import EmbeddingCache, forget_in_folder
+from .calibration import hold_out
 from .choosing import KINDS, Chosen, choose, fit_kind
-from .decision import Decision, Rules, Verdict
+from .decision import Decision, Limits, Rules, Verdict
 from .errors import (
     ClassExists,
     ImprintingError,
@@ -37,12 +39,14 @@ __all__ = [
     "KINDS",
     "Advice",
     "Bank",
+    "Budget",
     "Candidate",
     "Change",
     "Chosen",
     "ClassExists",
     "Cluster",
     "Decision",
+    "Doubt",
     "EmbeddingCache",
     "EmbeddingShelf",
     "Estimate",
@@ -57,6 +61,7 @@ __all__ = [
     "InUse",
     "InvalidLabel",
     "LearnedClass",
+    "Limits",
     "NothingToRedo",
     "NothingToUndo",
     "Odd",
@@ -66,6 +71,7 @@ __all__ = [
     "Rules",
     "Scores",
     "StoreFailed",
+    "Thresholds",
     "Trial",
     "UndoImpossible",
     "UnknownClass",
@@ -77,6 +83,7 @@ __all__ = [
     "Verdict",
     "Version",
     "advise",
+    "as_rules",
     "bin_whole",
     "check_labels",
     "choose",
@@ -86,7 +93,10 @@ __all__ = [
     "fit_kind",
     "fit_plausibility",
     "forget_in_folder",
+    "hold_out",
     "make_bank",
     "occasions",
+    "outcomes",
     "purge",
+    "thresholds",
 ]

@@ -8,7 +8,7 @@ threshold is the one-sided tolerance limit (Natrella, Experimental Statistics, N
 100 cases no more looks are above it than allowed, few occasions giving a wide margin.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 import math
@@ -135,15 +135,42 @@ def thresholds(
     there = bool(background & set(classes))
     if len(classes) < 2:
         return {name: Thresholds(0.0, 0.0, None, None, False, Doubt.ONE_CLASS, there) for name in classes}
+    if held_out is None:
+        return dict.fromkeys(classes, _fallback(Doubt.FEW_OCCASIONS, None, there))
+    return {name: _of_class(seen, rules, budget, there) for name, seen in _looks(classes, held_out, scale)}
+
+
+def outcomes(
+    classes: tuple[str, ...],
+    held_out: HeldOut | None,
+    scale: float,
+    rules: Rules,
+    *,
+    interval: float,
+    background: frozenset[str] = frozenset(),
+) -> dict[str, Thresholds]:
+    """Return what may be expected of the rules' own thresholds, per class; arguments as for ``thresholds``.
+
+    ``interval``: seconds from look to look, above 0. They were chosen for no budget: ``trusted`` only says whether there
+    are enough occasions to know.
+    """
+    there = bool(background & set(classes))
     found: dict[str, Thresholds] = {}
-    for column, name in enumerate(classes):
-        if held_out is None:
-            found[name] = _fallback(Doubt.FEW_OCCASIONS, None, there)
-            continue
-        odds = log_odds(held_out.logits * scale, column)
-        seen = _Seen(odds, held_out.occasions, held_out.truth == column)
-        found[name] = _of_class(seen, rules, budget, there)
+    looks = dict(_looks(classes, held_out, scale)) if held_out is not None and len(classes) > 1 else {}
+    for name in classes:
+        limits, seen = rules.limits(name), looks.get(name)
+        if seen is None or len(np.unique(seen.occasions[~seen.own])) < FEWEST:
+            doubt = Doubt.FEW_OCCASIONS if len(classes) > 1 else Doubt.ONE_CLASS
+            found[name] = Thresholds(limits.enter_at, limits.stay_at, None, None, False, doubt, there)
+        else:
+            found[name] = _outcome(seen, limits, rules, Budget(interval=interval), doubt=None, background=there)
     return found
+
+
+def _looks(classes: tuple[str, ...], held_out: HeldOut, scale: float) -> Iterator[tuple[str, _Seen]]:
+    for column, name in enumerate(classes):
+        odds = log_odds(held_out.logits * scale, column)
+        yield name, _Seen(odds, held_out.occasions, held_out.truth == column)
 
 
 def as_rules(rules: Rules, found: Mapping[str, Thresholds]) -> dict[str, Limits]:
@@ -182,22 +209,31 @@ def _of_class(seen: _Seen, rules: Rules, budget: Budget, background: bool) -> Th
         misses = _share_below(odds[own], occasions[own], _odds(SAFE.enter_at))
         return _fallback(Doubt.FEW_OCCASIONS, misses, background)
     mean, deviation, count = spread(odds[~own], occasions[~own])
-    foreign = budget.foreign_events * budget.foreign_accepted
-    looks = MONTH / budget.interval
-    left = budget.alarms - foreign
-    tail = min(0.5, max(left, budget.alarms / 10) * rules.looks / looks)
+    left = budget.alarms - budget.foreign_events * budget.foreign_accepted
+    tail = min(0.5, max(left, budget.alarms / 10) * rules.looks * budget.interval / MONTH)
     wanted = mean + tolerance_factor(tail, count) * deviation
     enter = min(max(wanted, _odds(rules.enter_at)), HIGHEST)
     stay = min(max(mean + tolerance_factor(SUPPORT, count) * deviation, _odds(rules.stay_at)), enter)
+    doubt = None if wanted <= HIGHEST and left > 0 else Doubt.OUT_OF_REACH
+    limits = Limits(_sigmoid(enter), _sigmoid(stay))
+    return _outcome(seen, limits, rules, budget, doubt=doubt, background=background)
+
+
+def _outcome(
+    seen: _Seen, limits: Limits, rules: Rules, budget: Budget, *, doubt: Doubt | None, background: bool
+) -> Thresholds:
+    """Say what may be expected of a class's thresholds."""
+    odds, occasions, own = seen.odds, seen.occasions, seen.own
+    enter = _odds(limits.enter_at)
+    mean, deviation, _ = spread(odds[~own], occasions[~own])
     above = _NORMAL.cdf((mean - enter) / deviation) if deviation else float(enter <= mean)
-    met = wanted <= HIGHEST and left > 0
     return Thresholds(
-        _sigmoid(enter),
-        _sigmoid(stay),
-        foreign + looks * above / rules.looks,
+        limits.enter_at,
+        limits.stay_at,
+        budget.foreign_events * budget.foreign_accepted + MONTH / budget.interval * above / rules.looks,
         _share_below(odds[own], occasions[own], enter),
-        met,
-        None if met else Doubt.OUT_OF_REACH,
+        doubt is None,
+        doubt,
         background,
     )
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-CERTAIN = 0.99
+CERTAIN = 0.999
 """Probability of a look that is exactly a class's prototype."""
 
 LOWEST, HIGHEST = 1.0, 1000.0
