@@ -12,7 +12,6 @@ import argparse
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-import json
 from pathlib import Path
 import sys
 import time
@@ -24,8 +23,9 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
 
+from bench.command import existing_folder, print_report
 from bench.evaluate import Episode, PictureSet, draw_episode, embed_folder, files_of, numbers, warn
-from embedding import BUILTIN, EmbeddingError, open_embedder
+from embedding import BUILTIN, open_embedder
 from imprinting import fit
 from imprinting.advice import Candidate, advise
 from imprinting.evaluation import Validation, cross_validate
@@ -194,7 +194,9 @@ def key_of(extractor: str) -> str:
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a tree: folder/class/picture")
+    parser.add_argument(
+        "folders", nargs="+", type=existing_folder, metavar="FOLDER", help="a tree: folder/class/picture"
+    )
     parser.add_argument("--extractors", nargs="+", default=[BUILTIN], help="'builtin' and TFLite files")
     parser.add_argument("--default", help="one of them; without it, the one in the middle by cost as given")
     parser.add_argument("--runtime", default="auto", choices=("auto", "portable", "litert"))
@@ -204,9 +206,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_EPISODES} episodes, fewer pictures")
     options = parser.parse_args()
-    for folder in options.folders:
-        if not folder.is_dir():
-            parser.error(f"{folder} is no folder")
     options.default = key_of(options.default or options.extractors[len(options.extractors) // 2])
     if options.default not in {key_of(extractor) for extractor in options.extractors}:
         parser.error("the default has to be one of the extractors")
@@ -217,15 +216,10 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def main() -> int:
-    """Compare and print; 1 where an extractor can't be used."""
-    options = parse()
+def run(options: argparse.Namespace) -> dict[str, object]:
+    """Embed the pictures and compare the rules on them. Raises EmbeddingError."""
     start = time.perf_counter()
-    try:
-        pictures = asyncio.run(embed(options.folders, options))
-    except EmbeddingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    pictures = asyncio.run(embed(options.folders, options))
     embedded = time.perf_counter()
     report: dict[str, dict[str, dict[str, float]]] = {}
     for shots in options.shots:
@@ -233,8 +227,13 @@ def main() -> int:
         for rule in results[0]:
             report.setdefault(rule, {})[str(shots)] = summary(result[rule] for result in results)
     times = {"embedding": round(embedded - start, 1), "episodes": round(time.perf_counter() - embedded, 1)}
-    print(json.dumps({"default": options.default, "rules": report, "seconds": times}, indent=2))
-    return 0
+    return {"default": options.default, "rules": report, "seconds": times}
+
+
+def main() -> int:
+    """Compare and print; 1 where an extractor can't be used."""
+    options = parse()
+    return print_report(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-import json
 from pathlib import Path
 import sys
 import time
@@ -19,19 +18,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
 
-from embedding import (
-    BUILTIN,
-    CATALOGUE,
-    WHOLE,
-    Embedder,
-    EmbeddingError,
-    ModelError,
-    NotAPicture,
-    find_file,
-    open_embedder,
-)
+from bench.command import existing_folder, print_report
+from embedding import BUILTIN, CATALOGUE, WHOLE, Embedder, ModelError, NotAPicture, find_file, open_embedder
 from imprinting import KINDS, Head, choose, fit
 
 MAX_QUERIES: Final = 30
@@ -281,7 +272,9 @@ def numbers(text: str) -> list[int]:
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a tree: folder/class/picture")
+    parser.add_argument(
+        "folders", nargs="+", type=existing_folder, metavar="FOLDER", help="a tree: folder/class/picture"
+    )
     parser.add_argument("--extractor", default=BUILTIN, metavar="NAME|FILE", help=f"{_NAMES}, or a TFLite file")
     parser.add_argument(
         "--models", type=Path, action="append", default=[], metavar="FOLDER", help="holds the named ones"
@@ -293,12 +286,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--ways", type=int, default=5, help="classes in an episode, at most")
     parser.add_argument("--episodes", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--unknowns", type=Path, metavar="FOLDER", help="pictures of something else")
+    parser.add_argument("--unknowns", type=existing_folder, metavar="FOLDER", help="pictures of something else")
     parser.add_argument("--json", action="store_true", help="nothing but one line of JSON")
     options = parser.parse_args()
-    for folder in (*options.folders, *((options.unknowns,) if options.unknowns else ())):
-        if not folder.is_dir():
-            parser.error(f"{folder} is no folder")
     if options.ways < 2 or options.episodes < 1:
         parser.error("an episode needs two classes, and there has to be one")
     return options
@@ -307,13 +297,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     """Evaluate and print; 1 where the extractor can't be used."""
     options = parse()
-    try:
-        report = asyncio.run(run(options))
-    except EmbeddingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(report) if options.json else json.dumps(report, indent=2))
-    return 0
+    return print_report(lambda: asyncio.run(run(options)), indent=None if options.json else 2)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-import json
 from pathlib import Path
 import sys
 from typing import Final
@@ -28,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
 
 from bench import evaluate as episodes
-from embedding import BUILTIN, EmbeddingError, open_embedder
+from bench.command import existing_folder, print_report
+from embedding import BUILTIN, open_embedder
 from imprinting.choosing import KINDS as HEADS, choose
 from imprinting.evaluation import Fit, occasions
 from imprinting.report import Evaluation, evaluate
@@ -278,7 +278,9 @@ def bench(pictures: Pictures, options: argparse.Namespace) -> dict[str, object]:
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a tree: folder/class/picture")
+    parser.add_argument(
+        "folders", nargs="+", type=existing_folder, metavar="FOLDER", help="a tree: folder/class/picture"
+    )
     parser.add_argument("--extractor", default=BUILTIN, help="'builtin' or a TFLite file")
     parser.add_argument("--runtime", default="auto", choices=("auto", "portable", "litert"))
     parser.add_argument("--threads", type=int, default=1, help="of the network")
@@ -287,25 +289,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--ways", type=int, default=5, help="classes in an episode, at most")
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    for folder in options.folders:
-        if not folder.is_dir():
-            parser.error(f"{folder} is no folder")
-    return options
+    return parser.parse_args()
 
 
 def main() -> int:
     """Print the comparison; 1 where the extractor can't be used."""
     options = parse()
-    report = {}
-    try:
-        for folder in options.folders:
-            report[folder.resolve().name] = bench(asyncio.run(load(folder, options)), options)
-    except EmbeddingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(report, indent=2))
-    return 0
+    return print_report(
+        lambda: {path.resolve().name: bench(asyncio.run(load(path, options)), options) for path in options.folders}
+    )
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from embedding.errors import CorruptModel, EmbeddingError, UnsupportedModel, UnsupportedOperator
-from embedding.model import LARGEST_TENSOR, read_model
+from embedding.model import read_model
 from embedding.portable import PortableRuntime
 from embedding.rewrite import cut_model
+from embedding.wholegraph import LARGEST_TENSOR
 
 from .graphs import HELD, classifier
 from .tflite_builder import GraphBuilder, Scale

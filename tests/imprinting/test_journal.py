@@ -17,11 +17,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / ".journal.json"
 
 
-def _note(journal: Journal, after: str, at: datetime = START) -> Step:
+def _note(journal: Journal, after: str, at: datetime = START, own_id: str = "20261120-1") -> Step:
     """Note an example's way from one class to another, taken."""
-    change = Change(
-        number=journal.next_number(), at=at, subject="example", id="20261120-1", before="before", after=after
-    )
+    change = Change(number=journal.next_number(), at=at, subject="example", id=own_id, before="before", after=after)
     step = Step("do", change)
     journal.begin(step)
     journal.finish(step)
@@ -135,6 +133,20 @@ def test_changes_are_dropped_and_forgotten(path: Path) -> None:
     assert not journal.forget("20261120-1")
     assert (journal.ahead("undo"), journal.ahead("redo")) == (None, None)
     assert b"20261120-1" not in path.read_bytes()
+
+
+def test_what_can_not_be_redone_is_forgotten_on_disk_too(path: Path) -> None:
+    """The file is written before a change is made: it still has what the change put an end to."""
+    journal = Journal(path)
+    _note(journal, "a")
+    undone = _note(journal, "b", own_id="20261120-2").change
+    _take(journal, "undo")
+    _note(journal, "c")
+    assert not journal.mentions(undone.id)
+    assert undone.id.encode() in path.read_bytes()
+    assert not journal.forget(undone.id)
+    assert undone.id.encode() not in path.read_bytes()
+    assert journal.ahead("undo") == _reread(path).ahead("undo")
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,17 @@ import numpy as np
 import pytest
 
 from imprinting import (
-    EmbeddingCache,
+    EmbeddingShelf,
     ExampleStore,
     Head,
     HeadVersions,
     NothingToRedo,
     NothingToUndo,
+    UnknownExample,
     durable,
     fit,
-    forget_in_folder,
 )
+from imprinting.erasing import erase_example
 from tests.imprinting.fakes import Clock, Fault, Killed, jpeg, new_store
 from tests.imprinting.teaching import LENGTH, embedding, head_of
 
@@ -82,7 +83,8 @@ class Teaching(RuleBasedStateMachine):
         """Begin a session."""
         self.store = new_store(self.folder / "gate", self.clock)
         self.store.load()
-        self.cache = EmbeddingCache(self.folder / "gate" / ".embeddings", FINGERPRINT, LENGTH)
+        self.shelf = EmbeddingShelf(self.folder / "gate" / ".embeddings", self.clock)
+        self.cache = self.shelf.open(FINGERPRINT, LENGTH)
         self.versions = HeadVersions(self.folder / "gate" / ".heads", self.clock)
 
     @property
@@ -263,11 +265,23 @@ class Teaching(RuleBasedStateMachine):
     def erase(self, number: int) -> None:
         """Remove an example as if it had never been, from all that was as well."""
         example_id = self.example_id(number)
-        key = next(one.key for one in self.store.examples() if one.id == example_id)
-        self.store.erase_example(example_id)
-        self.cache.forget([key])
-        forget_in_folder(self.cache.path.parent, [key], in_use=[self.cache.path])
-        self.versions.forget([example_id])
+        self._erase(example_id)
+        self._erased(example_id)
+
+    @precondition(lambda self: self.states[self.now][1])
+    @rule(number=NUMBERS, passes=st.integers(0, 40))
+    def crash_in_erase(self, number: int, passes: int) -> None:
+        """Be killed in the middle of that, and do it again."""
+        example_id = self.example_id(number)
+        self._killed(lambda: self._erase(example_id), passes)
+        with suppress(UnknownExample):
+            self._erase(example_id)
+        self._erased(example_id)
+
+    def _erase(self, example_id: str) -> None:
+        erase_example(example_id, store=self.store, shelf=self.shelf, opened=[self.cache], versions=self.versions)
+
+    def _erased(self, example_id: str) -> None:
         self.heads = {version.number: self.heads[version.number] for version in self.versions.versions}
         past = [_without(state, example_id) for state in self.states]
         self.now -= sum(past[index] == past[index + 1] for index in range(self.now))

@@ -1,5 +1,6 @@
 """Undo and redo as a user sees them, and what is in their way."""
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 import shutil
@@ -15,7 +16,7 @@ from imprinting import (
     UnknownClass,
     UnknownExample,
 )
-from tests.imprinting.fakes import READ_ONLY, Clock, Fault, jpeg, loaded, new_store, snapshot
+from tests.imprinting.fakes import READ_ONLY, Clock, Fault, Killed, jpeg, loaded, new_store, snapshot
 from tests.imprinting.teaching import Action, taught_store
 
 
@@ -86,6 +87,48 @@ def test_nothing_to_undo(root: Path) -> None:
         with pytest.raises(NothingToUndo):
             again.undo()
         assert again.next_undo is None
+
+
+def test_undo_stops_at_the_first_classes(root: Path) -> None:
+    """They were there when the user began; what was done to them since is taken back."""
+    store = loaded(root)
+    store.begin(["open", "closed"], "nothing")
+    begun = snapshot(store)
+    assert begun == {"open": (False, {}), "closed": (False, {}), "nothing": (True, {})}
+    for again in (store, loaded(root)):
+        with pytest.raises(NothingToUndo):
+            again.undo()
+    store.add_class("ajar")
+    store.rename_class(store.class_named("open").id, "wide open")
+    store.add_example(store.class_named("closed").id, jpeg("frame"))
+    store.remove_class(store.class_named("closed").id)
+    store = loaded(root)
+    kinds = [store.undo().kind for _ in range(4)]
+    assert kinds == ["class_removed", "example_added", "class_renamed", "class_added"]
+    assert snapshot(store) == snapshot(loaded(root)) == begun
+    with pytest.raises(NothingToUndo):
+        store.undo()
+
+
+@pytest.mark.parametrize("refusal", [None, READ_ONLY])
+def test_beginning_again_finishes_it(root: Path, refusal: int | None) -> None:
+    """Wherever it was cut off, the classes are there once, in order, and not to be undone."""
+    labels = ["open", "closed"]
+    for passes in range(100):
+        store = loaded(root)
+        with pytest.MonkeyPatch.context() as patch:
+            fault = Fault(patch, passes, refusal)
+            with suppress(Killed, StoreFailed):
+                store.begin(labels, "nothing")
+        store = loaded(root)
+        store.begin(labels, "nothing")
+        for one in (store, loaded(root)):
+            assert [learned.label for learned in one.classes.values()] == [*labels, "nothing"]
+            assert one.next_undo is None
+        shutil.rmtree(root)
+        if not fault.struck:
+            break
+    assert passes > 10
 
 
 def test_relabelled_example_stays_the_same(root: Path) -> None:

@@ -3,10 +3,9 @@
 from pathlib import Path
 import shutil
 
-import numpy as np
 import pytest
 
-from imprinting import KINDS, EmbeddingCache, ExampleStore, StoreFailed, UnknownExample, forget_in_folder
+from imprinting import KINDS, EmbeddingCache, ExampleStore, StoreFailed, UnknownExample
 from tests.imprinting.fakes import READ_ONLY, Fault, jpeg, loaded, snapshot
 from tests.imprinting.teaching import LENGTH, embedding, head_of, taught_store
 
@@ -53,47 +52,6 @@ def test_removed_example_leaves_no_trace_in_the_head(root: Path, kind: str) -> N
     assert head_of(again, EmbeddingCache(root / ".embeddings", "f", LENGTH), kind) == whole
 
 
-def _bytes_under(root: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file())
-
-
-def test_erased_example_leaves_no_trace_on_disk(root: Path) -> None:
-    """Neither picture nor embedding nor name is in any file, nor in a cache that is not open; the rest is untouched."""
-    store = taught_store(root)
-    folder = root / ".embeddings"
-    caches = [EmbeddingCache(folder, name, LENGTH) for name in ("open", "closed", "other length")]
-    caches.append(EmbeddingCache(folder, "longer", LENGTH + 1))
-    example, *others = store.examples()
-    picture = store.read(example)
-    vector = embedding(picture)
-    for cache in caches:
-        cache.put(example.key, np.zeros(cache.length, np.float32))
-        for one in (example, *others):
-            values = embedding(store.read(one))
-            cache.put(one.key, values if cache.length == LENGTH else np.append(values, np.float32(0)))
-    (folder / "damaged.bad").write_bytes(vector.tobytes())
-    (folder / "foreign.emb").write_bytes(b"something else")
-    store.remove_example(example.id)
-    store.undo()
-    store.relabel_example(example.id, store.class_named("closed").id)
-    left = {one.id: store.read(one) for one in others}
-    assert store.erase_example(example.id) == 1
-    assert caches[0].forget([example.key]) == 1
-    assert caches[0].forget([example.key]) == 0
-    assert forget_in_folder(folder, [example.key], in_use=[caches[0].path]) == 4
-    assert forget_in_folder(folder, [example.key], in_use=[caches[0].path]) == 0
-    everything = _bytes_under(root)
-    for trace in (picture, vector.tobytes(), example.key, example.id.encode()):
-        assert trace not in everything
-    assert {one.id: store.read(one) for one in loaded(root).examples()} == left
-    caches[0].put(example.key, vector)
-    for name, length, count in (("open", LENGTH, 4), ("closed", LENGTH, 3), ("longer", LENGTH + 1, 3)):
-        again = EmbeddingCache(folder, name, length)
-        assert len(again) == count
-        assert all(again.get(one.key) is not None for one in others)
-    assert caches[0].get(others[0].key) is not None
-
-
 def test_erasing_reaches_into_the_bin(root: Path) -> None:
     """What was removed before, alone or with its class, and no other change is lost."""
     store = taught_store(root)
@@ -124,7 +82,7 @@ def test_refused_forgetting_forgets_nothing(root: Path, monkeypatch: pytest.Monk
     with monkeypatch.context() as patch:
         Fault(patch, 0, READ_ONLY)
         with pytest.raises(StoreFailed):
-            cache.forget(keys[:1])
+            cache.forget(all_but=keys[1:])
     assert len(cache) == len(EmbeddingCache(root, "f", LENGTH)) == 3
-    assert cache.forget([*keys[:2], b"x" * 16]) == 2
+    assert cache.forget(all_but=[*keys[2:], b"x" * 16]) == 2
     assert len(cache) == len(EmbeddingCache(root, "f", LENGTH)) == 1

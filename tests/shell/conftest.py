@@ -30,7 +30,7 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.coral_imprint import bank, downloads, extractors, issues
-from custom_components.coral_imprint.embedding import Extractor
+from custom_components.coral_imprint.embedding import Embedder, Extractor
 from tests.embedding.graphs import restart_random, separable
 
 from .file_server import FileServer
@@ -213,11 +213,33 @@ async def act(hass: HomeAssistant, entry: MockConfigEntry, action: str, **data: 
     return result
 
 
-async def teach(hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera, *gates: str) -> None:
-    """Capture an example of each gate."""
-    for number, gate in enumerate(gates):
-        camera.show(gate, 100 + number)
+async def teach(hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera, *gates: str, seed: int = 100) -> None:
+    """Capture an example of each gate, the first one drawn by ``seed``, the next ones by the numbers after it."""
+    for number, gate in enumerate(gates, seed):
+        camera.show(gate, number)
         await act(hass, entry, "capture_example", **{"class": gate})
+
+
+async def decide(hass: HomeAssistant, entry: MockConfigEntry, **options: Any) -> None:
+    """Change options of the classifier's decision as its form does."""
+    subentry = entry.subentries["gate_id"]
+    decision = {**subentry.data["decision"], **options}
+    hass.config_entries.async_update_subentry(entry, subentry, data={**subentry.data, "decision": decision})
+    await settled(hass)
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return a list of the pictures that are embedded, by any embedder, from now on."""
+    pictures: list[bytes] = []
+    real = Embedder.embed_regions
+
+    async def counted(self: Embedder, picture: bytes, *args: Any) -> Any:
+        pictures.append(picture)
+        return await real(self, picture, *args)
+
+    monkeypatch.setattr(Embedder, "embed_regions", counted)
+    return pictures
 
 
 def network(channels: int = 16) -> bytes:

@@ -21,21 +21,6 @@ def is_drawn(picture: bytes) -> bool:
     return picture.startswith(b"BM")
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list of the extractors of all embeddings from now on."""
-    calls: list[str] = []
-    real = Embedder.embed
-
-    async def embed(self: Embedder, picture: bytes, *args: Any) -> Any:
-        if not is_drawn(picture):
-            calls.append(self.fingerprint().split("/")[0])
-        return await real(self, picture, *args)
-
-    monkeypatch.setattr(Embedder, "embed", embed)
-    return calls
-
-
 # --- another extractor --------------------------------------------------------------------------------------------
 
 
@@ -94,10 +79,10 @@ async def test_the_old_head_answers_until_the_new_one_is_ready(
     assert coordinator.learner.learned.lens.embedder.runtime == "portable"
     assert workers() == 1
     # What was captured meanwhile has moved too.
-    assert sum(len(rows) for rows in await embedded(hass, engine)) == 5
+    assert sum(len(rows) for rows in await vectors(hass, engine)) == 5
 
 
-async def embedded(hass: HomeAssistant, engine: MockConfigEntry) -> list[list[Any]]:
+async def vectors(hass: HomeAssistant, engine: MockConfigEntry) -> list[list[Any]]:
     """Return the embeddings of the present lens, by class."""
     learner = engine.runtime_data.classifiers["gate_id"].learner
     found = await learner.async_embeddings(learner.learned.lens)
@@ -105,17 +90,17 @@ async def embedded(hass: HomeAssistant, engine: MockConfigEntry) -> list[list[An
 
 
 async def test_going_back_embeds_nothing(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, counted: list[str]
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, embedded: list[bytes]
 ) -> None:
     await teach(hass, engine, camera, "closed", "open")
     (models(hass) / "mine.tflite").write_bytes(network())
     camera.frame = None  # no looks: only examples are embedded
-    counted.clear()
+    embedded.clear()
     await change(hass, engine, **NETWORK)
-    assert len(counted) == 2
+    assert len(embedded) == 2
     await change(hass, engine, extractor="builtin")
     await change(hass, engine, **NETWORK)
-    assert len(counted) == 2
+    assert len(embedded) == 2
 
 
 async def test_former_embeddings_are_kept_for_a_week(

@@ -12,7 +12,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.coral_imprint import learner as learner_module
 from custom_components.coral_imprint.imprinting import KINDS, choose
 
-from .conftest import FakeCamera, act, classifier_data, settled, state, teach
+from .conftest import FakeCamera, act, classifier_data, decide, settled, state, teach
 
 
 def kind(entry: MockConfigEntry) -> str:
@@ -22,14 +22,6 @@ def kind(entry: MockConfigEntry) -> str:
     return str(head.kind)
 
 
-async def fix(hass: HomeAssistant, entry: MockConfigEntry, head: str) -> None:
-    """Choose a kind of head as the classifier's form does."""
-    subentry = entry.subentries["gate_id"]
-    decision = {**subentry.data["decision"], "head": head}
-    hass.config_entries.async_update_subentry(entry, subentry, data={**subentry.data, "decision": decision})
-    await settled(hass)
-
-
 @pytest.fixture
 async def taught(
     hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, freezer: FrozenDateTimeFactory
@@ -37,9 +29,7 @@ async def taught(
     """Return the engine with examples of four days."""
     for day in range(4):
         freezer.tick(timedelta(days=1))
-        for number, gate in enumerate(("closed", "open")):
-            camera.show(gate, 200 + 10 * day + number)
-            await act(hass, engine, "capture_example", **{"class": gate})
+        await teach(hass, engine, camera, "closed", "open", seed=200 + 10 * day)
     return engine
 
 
@@ -48,7 +38,7 @@ async def test_the_user_may_fix_the_kind(
     hass: HomeAssistant, taught: MockConfigEntry, camera: FakeCamera, chosen: str
 ) -> None:
     classifier = taught.runtime_data.classifiers["gate_id"]
-    await fix(hass, taught, chosen)
+    await decide(hass, taught, head=chosen)
     assert taught.runtime_data.classifiers["gate_id"] is classifier, "nothing was reloaded"
     # A class with one mode has one proxy, and is an imprint then.
     assert kind(taught) == chosen or (chosen == "modes" and kind(taught) == "imprint")
@@ -57,7 +47,7 @@ async def test_the_user_may_fix_the_kind(
         for _ in range(2):
             await act(hass, taught, "look")
         assert state(hass, "sensor.gate_class") == gate
-    await fix(hass, taught, "auto")
+    await decide(hass, taught, head="auto")
     assert kind(taught) == choose_anew(taught)
 
 
@@ -72,7 +62,7 @@ def choose_anew(entry: MockConfigEntry) -> str:
 async def test_the_kind_is_kept_over_a_restart(
     hass: HomeAssistant, taught: MockConfigEntry, camera: FakeCamera
 ) -> None:
-    await fix(hass, taught, "ridge")
+    await decide(hass, taught, head="ridge")
     assert await hass.config_entries.async_unload(taught.entry_id)
     assert await hass.config_entries.async_setup(taught.entry_id)
     await settled(hass)

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.core import HomeAssistant
@@ -12,18 +11,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.coral_imprint.imprinting.wording import TEXTS
 
-from .conftest import DOMAIN, FakeCamera, act, device_id, state, teach
+from .conftest import DOMAIN, FakeCamera, act, state, teach
 from .test_metadata import read
-
-
-async def call(hass: HomeAssistant, entry: MockConfigEntry, action: str, **data: Any) -> Any:
-    """Call an action on the classifier, and wait for what follows."""
-    response = action in {"evaluate", "redo", "undo"}
-    result = await hass.services.async_call(
-        DOMAIN, action, {"device_id": device_id(hass, entry), **data}, blocking=True, return_response=response
-    )
-    await hass.async_block_till_done(wait_background_tasks=True)
-    return result
 
 
 def filed(hass: HomeAssistant) -> dict[str, list[str]]:
@@ -38,20 +27,18 @@ async def test_a_wrongly_filed_example_is_found_and_filed_anew(
 ) -> None:
     for day in range(4):
         freezer.tick(timedelta(days=1))
-        for number, gate in enumerate(("closed", "open")):
-            camera.show(gate, 100 + 10 * day + number)
-            await act(hass, engine, "capture_example", **{"class": gate})
+        await teach(hass, engine, camera, "closed", "open", seed=100 + 10 * day)
     freezer.tick(timedelta(days=1))
     camera.show("open", 50)
     (wrong,) = (await act(hass, engine, "capture_example", **{"class": "closed"}))["examples"]
-    found = await call(hass, engine, "evaluate")
+    found = await act(hass, engine, "evaluate")
     assert [one["id"] for one in found["odd"]] == [wrong]
     assert (found["odd"][0]["class_id"], found["odd"][0]["likely"]) == ("closed", "open")
     assert found["advice"][0] == "The same picture was filed under closed and open. One of them is wrong."
     assert found["advice"][1].startswith("An example of closed looks like open.")
-    await call(hass, engine, "relabel_example", example=wrong, **{"class": "open"})
+    await act(hass, engine, "relabel_example", example=wrong, **{"class": "open"})
     assert wrong in filed(hass)["open"]
-    found = await call(hass, engine, "evaluate")
+    found = await act(hass, engine, "evaluate")
     assert (found["odd"], found["measured"], found["examples"]) == ([], 1.0, {"closed": 4, "open": 5})
     assert (await act(hass, engine, "look"))["best"] == "open"
 
@@ -61,26 +48,26 @@ async def test_every_change_can_be_taken_back_and_made_again(
 ) -> None:
     await teach(hass, engine, camera, "closed", "open")
     taught = filed(hass)
-    await call(hass, engine, "remove_example", example=taught["open"][0])
+    await act(hass, engine, "remove_example", example=taught["open"][0])
     assert filed(hass)["open"] == []
     assert state(hass, "binary_sensor.gate_open") != "on", "nothing is left of what was learned"
-    answer = await call(hass, engine, "undo")
+    answer = await act(hass, engine, "undo")
     assert (answer["change"], answer["of"]) == ("example_removed", taught["open"][0])
     assert filed(hass) == taught
-    await call(hass, engine, "remove_class", **{"class": "open"})
+    await act(hass, engine, "remove_class", **{"class": "open"})
     assert state(hass, "binary_sensor.gate_open") is None
     # It survives a restart.
     assert await hass.config_entries.async_unload(engine.entry_id)
     assert await hass.config_entries.async_setup(engine.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)
-    answer = await call(hass, engine, "undo")
+    answer = await act(hass, engine, "undo")
     assert (answer["change"], answer["of"]) == ("class_removed", "open")
     assert filed(hass) == taught
     camera.show("open", 9)
     for _ in range(2):
         await act(hass, engine, "look")
     assert state(hass, "binary_sensor.gate_open") == "on"
-    await call(hass, engine, "redo")
+    await act(hass, engine, "redo")
     assert state(hass, "binary_sensor.gate_open") is None
 
 
@@ -92,9 +79,9 @@ async def test_what_can_not_be_done_is_said(hass: HomeAssistant, engine: MockCon
         ("relabel_example", {"example": "none", "class": "no class"}, "unknown_class"),
     ):
         with pytest.raises(ServiceValidationError) as caught:
-            await call(hass, engine, action, **data)
+            await act(hass, engine, action, **data)
         assert caught.value.translation_key == key
-    found = await call(hass, engine, "evaluate")
+    found = await act(hass, engine, "evaluate")
     assert found["expected"] is None and found["advice"] == ["No class has an example yet."]
 
 

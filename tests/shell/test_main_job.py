@@ -3,10 +3,7 @@
 from pathlib import Path
 
 from homeassistant.core import HomeAssistant
-import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
-
-from custom_components.coral_imprint.embedding import Embedder
 
 from .conftest import FakeCamera, act, state, teach
 
@@ -64,17 +61,9 @@ async def test_a_burst_takes_a_fresh_frame_each(
 
 
 async def test_looks_embed_one_frame_once(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, embedded: list[bytes]
 ) -> None:
-    embedder = engine.runtime_data.embedder
-    embedded: list[int] = []
-    real = embedder.embed_regions
-
-    async def counted(picture: bytes, regions: object) -> object:
-        embedded.append(len(picture))
-        return await real(picture, regions)
-
-    monkeypatch.setattr(embedder, "embed_regions", counted)
+    embedded.clear()
     camera.show("open", 3)
     for _ in range(3):
         await act(hass, engine, "look")
@@ -85,20 +74,13 @@ async def test_looks_embed_one_frame_once(
 
 
 async def test_what_was_learned_survives_a_restart(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, embedded: list[bytes]
 ) -> None:
     await teach(hass, engine, camera, "closed", "open")
     assert await hass.config_entries.async_unload(engine.entry_id)
     assert state(hass, OPEN) == "unavailable"
     assert not hasattr(engine, "runtime_data"), "nothing of a stopped engine is left"
-    embedded: list[bytes] = []
-    wrapped = Embedder.embed_regions
-
-    async def counted(self: Embedder, picture: bytes, regions: object) -> object:
-        embedded.append(picture)
-        return await wrapped(self, picture, regions)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Embedder, "embed_regions", counted)
+    embedded.clear()
     camera.show("closed", 9)
     assert await hass.config_entries.async_setup(engine.entry_id)
     await hass.async_block_till_done(wait_background_tasks=True)

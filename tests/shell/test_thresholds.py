@@ -13,7 +13,7 @@ import voluptuous as vol
 from custom_components.coral_imprint.coordinator import ClassifierCoordinator
 from custom_components.coral_imprint.imprinting import Limits
 
-from .conftest import FakeCamera, act, settled, state, teach
+from .conftest import FakeCamera, act, decide, settled, state, teach
 
 NEVER = {"enter_at": 100, "stay_at": 100}
 
@@ -29,14 +29,6 @@ def limits(entry: MockConfigEntry, label: str) -> Limits:
     classifier = gate(entry)
     class_id = classifier.learner.examples.class_named(label).id
     return classifier.learner.learned.rules(classifier.settings.rules).limits(class_id)
-
-
-async def decide(hass: HomeAssistant, entry: MockConfigEntry, **options: Any) -> None:
-    """Change options of the decision as the classifier's form does."""
-    subentry = entry.subentries["gate_id"]
-    decision = {**subentry.data["decision"], **options}
-    hass.config_entries.async_update_subentry(entry, subentry, data={**subentry.data, "decision": decision})
-    await settled(hass)
 
 
 @pytest.fixture

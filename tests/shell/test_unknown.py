@@ -10,9 +10,7 @@ from PIL import Image
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.coral_imprint.embedding import Embedder
-
-from .conftest import NETWORK, FakeCamera, act, change, models, settled, state, teach
+from .conftest import NETWORK, FakeCamera, act, change, decide, models, settled, state, teach
 
 MODEL = Path(__file__).parents[3] / "shared" / "models" / "mobilenet_v1_0.25_128_quant.tflite"
 
@@ -32,16 +30,8 @@ async def networked(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCa
         pytest.skip(f"needs {MODEL.name} in shared/models beside the checkout")
     (models(hass) / "mine.tflite").write_bytes(MODEL.read_bytes())
     await change(hass, engine, **NETWORK)
-    await reject(hass, engine, on=True)
+    await decide(hass, engine, reject_foreign=True)
     return engine
-
-
-async def reject(hass: HomeAssistant, entry: MockConfigEntry, *, on: bool) -> None:
-    """Turn the option on or off as the classifier's form does."""
-    subentry = entry.subentries["gate_id"]
-    decision = {**subentry.data["decision"], "reject_foreign": on}
-    hass.config_entries.async_update_subentry(entry, subentry, data={**subentry.data, "decision": decision})
-    await settled(hass)
 
 
 async def test_something_else_ends_the_state_and_is_called_foreign(
@@ -69,7 +59,7 @@ async def test_something_else_ends_the_state_and_is_called_foreign(
 async def test_rejecting_can_be_turned_off(hass: HomeAssistant, networked: MockConfigEntry, camera: FakeCamera) -> None:
     await teach(hass, networked, camera, "closed", "open")
     await settled(hass)
-    await reject(hass, networked, on=False)
+    await decide(hass, networked, reject_foreign=False)
     camera.frame = something_else(0)
     assert (await act(hass, networked, "look"))["finding"] != "foreign"
 
@@ -86,32 +76,24 @@ async def test_one_class_is_enough(hass: HomeAssistant, networked: MockConfigEnt
 
 
 async def test_what_is_drawn_is_embedded_once(
-    hass: HomeAssistant, networked: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+    hass: HomeAssistant, networked: MockConfigEntry, camera: FakeCamera, embedded: list[bytes]
 ) -> None:
     await teach(hass, networked, camera, "closed", "open")
     await settled(hass)
     assert list(Path(hass.config.cache_path("coral_imprint", "clutter")).glob("*.emb"))
     assert await hass.config_entries.async_unload(networked.entry_id)
     camera.frame = None
-    embedded = 0
-    real = Embedder.embed
-
-    async def embed(self: Embedder, *args: object) -> object:
-        nonlocal embedded
-        embedded += 1
-        return await real(self, *args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Embedder, "embed", embed)
+    embedded.clear()
     assert await hass.config_entries.async_setup(networked.entry_id)
     await settled(hass)
     assert networked.runtime_data.classifiers["gate_id"].learner.learned.plausibility
-    assert embedded == 0
+    assert not embedded
 
 
 async def test_the_built_in_extractor_does_not_claim_to_know(
     hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
 ) -> None:
-    await reject(hass, engine, on=True)
+    await decide(hass, engine, reject_foreign=True)
     await teach(hass, engine, camera, "closed", "open")
     assert engine.runtime_data.classifiers["gate_id"].learner.learned.plausibility is None
     camera.frame = something_else(1)

@@ -1,6 +1,6 @@
 """Embeddings kept between runs, one file per fingerprint. Derived from the examples: losing it costs only time."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 import hashlib
 from pathlib import Path
 import struct
@@ -75,28 +75,34 @@ class EmbeddingCache:
         live = {key: vector for key in live_keys if (vector := self._vectors.get(key)) is not None}
         if 2 * len(live) >= self._records:
             return False
-        durable.write(self.path, self._header + b"".join(_record(key, vector) for key, vector in live.items()))
-        self._vectors = live
-        self._records = len(live)
+        self._replace(live)
         return True
 
-    def forget(self, keys: Collection[bytes]) -> int:
-        """Remove the vectors of these keys from the file too, earlier ones included; return how many keys had one.
+    def forget(self, *, all_but: Collection[bytes]) -> int:
+        """Leave no vectors but those of these keys, nor earlier ones of theirs, in the file either; return how many keys went.
 
         Raises StoreFailed, and then nothing is forgotten.
         """
-        gone = {key for key in keys if key in self._vectors}
-        left = {key: vector for key, vector in self._vectors.items() if key not in gone}
-        if gone:
-            durable.write(self.path, self._header + b"".join(_record(key, vector) for key, vector in left.items()))
-            self._vectors, self._records = left, len(left)
-        return len(gone)
+        left = {key: vector for key, vector in self._vectors.items() if key in all_but}
+        gone = len(self._vectors) - len(left)
+        if len(left) != self._records or self._is_torn():
+            self._replace(left)
+        return gone
 
     def drop(self) -> None:
         """Remove the file and forget everything; ``put`` raises StoreFailed afterwards. Raises StoreFailed."""
         self._vectors = {}
         self._records = 0
         durable.remove(self.path)
+
+    def _replace(self, vectors: dict[bytes, NDArray[np.float32]]) -> None:
+        durable.write(self.path, self._header + b"".join(_record(key, vector) for key, vector in vectors.items()))
+        self._vectors = vectors
+        self._records = len(vectors)
+
+    def _is_torn(self) -> bool:
+        """Whether a failed write left something behind the last whole record."""
+        return self.path.exists() and durable.status(self.path).st_size > self._end()
 
     def _end(self) -> int:
         return len(self._header) + self._records * self._record_bytes
@@ -108,49 +114,66 @@ class EmbeddingCache:
                 durable.move(self.path, self.path.with_suffix(BAD_SUFFIX))
             durable.write(self.path, self._header)
             return
-        for start in range(len(self._header), len(content) - self._record_bytes + 1, self._record_bytes):
-            record = content[start : start + self._record_bytes]
+        for record in _records_in(content, len(self._header), self.length):
             vector = np.frombuffer(record, _FLOAT, self.length, KEY_BYTES).astype(np.float32, copy=False)
-            if _CHECKSUM.pack(zlib.crc32(record[: -_CHECKSUM.size])) != record[-_CHECKSUM.size :]:
-                break
             self._vectors[record[:KEY_BYTES]] = vector
             self._records += 1
         if len(content) > self._end():
             durable.write(self.path, content[: self._end()])
 
 
-def forget_in_folder(folder: Path, keys: Collection[bytes], in_use: Collection[Path] = ()) -> int:
-    """Remove the vectors of some keys from every cache file in a folder but those in use; return from how many files.
+def forget_in_folder(folder: Path, *, all_but: Collection[bytes], in_use: Collection[Path] = ()) -> int:
+    """Leave no vectors but those of some keys in the cache files of a folder but those in use; return how many files changed.
 
-    For caches that nobody has open: the open ones have ``EmbeddingCache.forget``. Files that were set aside as damaged
-    are removed: what they hold can't be told. Raises StoreFailed.
+    For caches that nobody has open: the open ones have ``EmbeddingCache.forget``. Files of which it can't be told what they
+    hold (damaged, set aside, half-written, of another version) are removed. Raises StoreFailed.
     """
-    changed = 0
-    for path, _ in durable.files(folder) if folder.is_dir() else ():
+    if not folder.is_dir():
+        return 0
+    changed = durable.sweep(folder)
+    for path, _ in durable.files(folder):
         if path.suffix == BAD_SUFFIX:
             durable.remove(path)
             changed += 1
         elif path.suffix == SUFFIX and path not in in_use:
-            changed += _forget_in_file(path, keys)
+            changed += _forget_in_file(path, all_but)
     return changed
 
 
-def _forget_in_file(path: Path, keys: Collection[bytes]) -> bool:
+def _forget_in_file(path: Path, all_but: Collection[bytes]) -> bool:
     content = durable.read(path)
+    start, length = _header_in(content)
+    if not start:
+        durable.remove(path)
+        return True
+    whole = [record for record in _records_in(content, start, length) if record[:KEY_BYTES] in all_but]
+    # Of a key that is there twice, the last one counts.
+    left = content[:start] + b"".join({record[:KEY_BYTES]: record for record in whole}.values())
+    if left == content:
+        return False
+    durable.write(path, left)
+    return True
+
+
+def _header_in(content: bytes) -> tuple[int, int]:
+    """Return the bytes of a file's header and the length of its vectors; (0, 0) where it has none that is whole."""
     numbers = content[len(_MAGIC) : len(_MAGIC) + _NUMBERS.size]
     if not content.startswith(_MAGIC) or len(numbers) < _NUMBERS.size:
-        return False
+        return 0, 0
     version, length, named = _NUMBERS.unpack(numbers)
-    start = len(_MAGIC) + _NUMBERS.size + named + _CHECKSUM.size
-    if version != _VERSION or not length:
-        return False
+    end = len(_MAGIC) + _NUMBERS.size + named
+    whole = content[end : end + _CHECKSUM.size] == _CHECKSUM.pack(zlib.crc32(content[:end]))
+    return (end + _CHECKSUM.size, length) if whole and version == _VERSION and length else (0, 0)
+
+
+def _records_in(content: bytes, start: int, length: int) -> Iterator[bytes]:
+    """Yield the records for vectors of a length up to the first that is damaged or cut off."""
     size = KEY_BYTES + _FLOAT.itemsize * length + _CHECKSUM.size
-    records = [content[at : at + size] for at in range(start, len(content) - size + 1, size)]
-    left = [record for record in records if record[:KEY_BYTES] not in keys]
-    if len(left) == len(records):
-        return False
-    durable.write(path, content[:start] + b"".join(left))
-    return True
+    for at in range(start, len(content) - size + 1, size):
+        record = content[at : at + size]
+        if _CHECKSUM.pack(zlib.crc32(record[: -_CHECKSUM.size])) != record[-_CHECKSUM.size :]:
+            return
+        yield record
 
 
 def _header(fingerprint: str, length: int) -> bytes:

@@ -132,8 +132,7 @@ class Journal:
     def next_number(self) -> int:
         """Return the number of a new change."""
         self.read()
-        known = [*self._changes, *(step.change for step in self._pending)]
-        return max((change.number for change in known), default=0) + 1
+        return max((change.number for change in self._known()), default=0) + 1
 
     def begin(self, step: Step) -> None:
         """Note durably that a step is about to be taken. Raises StoreFailed, and then it must not be taken."""
@@ -154,12 +153,18 @@ class Journal:
 
     def forget(self, own_id: str) -> bool:
         """Forget every change of a class or an example; return whether there was one. Raises StoreFailed."""
+        self.read()
         changes = [change for change in self._changes if change.id != own_id]
         pending = [step for step in self._pending if step.change.id != own_id]
-        if (changes, pending) == (self._changes, self._pending):
-            return False
-        self._leave(changes, pending)
-        return True
+        found = (changes, pending) != (self._changes, self._pending)
+        # The file may still have what was dropped since it was written: that could not be made again any more.
+        if found or (self._path.exists() and json.dumps(own_id).encode() in durable.read(self._path)):
+            self._leave(changes, pending)
+        return found
+
+    def mentions(self, own_id: str) -> bool:
+        """Whether there is a change of a class or an example."""
+        return any(change.id == own_id for change in self._known())
 
     def _leave(self, changes: list[Change], pending: list[Step]) -> None:
         """Keep only these of the changes and the steps, on disk first."""
@@ -178,6 +183,9 @@ class Journal:
         if index is not None and index == (self._done - 1 if step.way == "undo" else self._done):
             self._changes[index] = step.change
             self._done += -1 if step.way == "undo" else 1
+
+    def _known(self) -> list[Change]:
+        return [*self._changes, *(step.change for step in self._pending)]
 
     def _index(self, change: Change) -> int | None:
         return next((index for index, one in enumerate(self._changes) if one.number == change.number), None)

@@ -256,6 +256,16 @@ def set_aside(root: Path, path: Path) -> None:
     durable.move(path, next(target for target in free if not target.exists()))
 
 
+def forget_seen(folder: Path, name: str) -> None:
+    """Forget that a picture of this name was looked into in a folder. Raises StoreFailed."""
+    seen = _read_seen(folder / ADOPTED)
+    if name in seen:
+        durable.write(folder / ADOPTED, json.dumps({key: seen[key] for key in seen if key != name}).encode())
+    elif not seen:
+        # Empty or damaged: worth as much as none.
+        durable.remove(folder / ADOPTED)
+
+
 def _is_picture(name: str) -> bool:
     return names.is_visible(name) and Path(name).suffix.lower() in names.PICTURE_SUFFIXES
 

@@ -1,6 +1,6 @@
 """The embeddings of one classifier under several fingerprints: which are in use, which are kept so that one can go back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import durable
-from .cache import SUFFIX, EmbeddingCache
+from .cache import SUFFIX, EmbeddingCache, forget_in_folder
 from .errors import StoreFailed
 
 KEPT: Final = timedelta(days=7)
@@ -68,6 +68,15 @@ class EmbeddingShelf:
             self._left = left
             self._save()
         return len(gone)
+
+    def forget(self, *, all_but: Collection[bytes], opened: Collection[EmbeddingCache]) -> None:
+        """Leave no embeddings but those of these keys in any cache; ``opened`` are all those that are open.
+
+        Raises StoreFailed; doing it again finishes it.
+        """
+        for cache in opened:
+            cache.forget(all_but=all_but)
+        forget_in_folder(self._folder, all_but=all_but, in_use=[cache.path for cache in opened])
 
     def _load(self) -> None:
         try:

@@ -1,6 +1,6 @@
 """The example store: whole frames as JPEG files in a folder per class. The disk is the truth, memory follows it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 import hashlib
@@ -10,6 +10,7 @@ from uuid import uuid4
 from . import durable, names
 from .bin import free_place, purge
 from .errors import (
+    ClassExists,
     NothingToRedo,
     NothingToUndo,
     StoreFailed,
@@ -20,8 +21,9 @@ from .errors import (
 )
 from .filed import Filed, value_of
 from .journal import Change, Journal, Step, Subject, Value, Way, moved
-from .loading import BIN, LARGEST, Loader, folder_is_taken, next_moment, set_aside
+from .loading import BIN, LARGEST, Loader, folder_is_taken, forget_seen, next_moment, set_aside
 from .records import Example, LearnedClass, Report
+from .traces import folders_of_pictures, originals_of, pictures_of
 
 JOURNAL = ".journal.json"
 
@@ -113,19 +115,22 @@ class ExampleStore:
         """The change that ``redo`` makes again, if nothing is in its way."""
         return self._journal.ahead("redo")
 
+    def begin(self, labels: Iterable[str], background: str | None = None) -> None:
+        """Make the first classes of a new classifier, which undoing does not reach; one that is there is left as it is.
+
+        ``background`` is the label of one more that is background; none where it is None or empty. Raises InvalidLabel,
+        StoreFailed; doing it again finishes it.
+        """
+        meanings = [*((label, False) for label in labels), *([(background, True)] if background else [])]
+        for label, is_background in meanings:
+            with suppress(ClassExists):
+                self._make(self._new_class(label, is_background))
+
     def add_class(self, label: str, background: bool = False) -> LearnedClass:
         """Make a class. Raises InvalidLabel, ClassExists, StoreFailed."""
-        kept = self._filed.free_label(label)
-        learned = LearnedClass(
-            uuid4().hex,
-            kept,
-            background,
-            next_moment(self._filed.classes.values(), self._clock().astimezone(UTC)),
-            names.free_folder_name(kept, lambda name: folder_is_taken(self.root, self._filed.classes.values(), name)),
-        )
-        step = self._begin("class", learned.id, None, (kept, background))
-        durable.make_folder(self.root / learned.folder)
-        self._filed.mark(learned)
+        learned = self._new_class(label, background)
+        step = self._begin("class", learned.id, None, value_of(learned))
+        self._make(learned)
         self._journal.finish(step)
         return learned
 
@@ -206,24 +211,30 @@ class ExampleStore:
             return
         self._do("example", example_id, example.class_id, None, f"{example.path.parent.name}/{example.path.name}")
 
+    def traces(self, example_id: str) -> list[Path]:
+        """Return the files that hold an example's picture: in its class, in the bin, set aside; originals come first.
+
+        Reads the folder anew. Raises UnknownExample where there is neither a picture nor a change of it; StoreFailed.
+        """
+        self.load()
+        pictures = pictures_of(self.root, example_id)
+        if not pictures and not self._journal.mentions(example_id):
+            raise UnknownExample(f"there is no example {example_id!r}", name=example_id)
+        return [*originals_of(self.root, example_id, pictures, self._converted), *pictures]
+
     def erase_example(self, example_id: str) -> int:
         """Remove a picture for good, out of its class and out of the bin; return how many files that were.
 
         Can't be undone, and the journal forgets the example. What was made from it elsewhere (embeddings, versions of
-        the head) is not the store's: ``EmbeddingCache.forget``, ``HeadVersions.forget``. Raises UnknownExample,
-        StoreFailed.
+        the head) is not the store's: ``erasing.erase_example``. Raises UnknownExample, StoreFailed.
         """
-        name = example_id + names.SUFFIX
-        folders = [folder for moment in self._binned() for folder in durable.folders(moment)]
-        found = [path for folder in folders if (path := folder / name).is_file()]
-        example = self._filed.examples.get(example_id)
-        if example is not None:
-            found.append(example.path)
+        found = self.traces(example_id)
+        for folder in folders_of_pictures(self.root):
+            forget_seen(folder, example_id + names.SUFFIX)
         for path in found:
             durable.remove(path)
         self._filed.forget_example(example_id)
-        if not self._journal.forget(example_id) and not found:
-            raise UnknownExample(f"there is no example {example_id!r}", name=example_id)
+        self._journal.forget(example_id)
         return len(found)
 
     def set_aside(self, example_id: str) -> None:
@@ -273,6 +284,21 @@ class ExampleStore:
         self._journal.finish(step)
         return step.change
 
+    def _new_class(self, label: str, background: bool) -> LearnedClass:
+        """Describe a class that is not there yet. Raises InvalidLabel, ClassExists."""
+        kept, others = self._filed.free_label(label), self._filed.classes.values()
+        return LearnedClass(
+            uuid4().hex,
+            kept,
+            background,
+            next_moment(others, self._clock().astimezone(UTC)),
+            names.free_folder_name(kept, lambda name: folder_is_taken(self.root, others, name)),
+        )
+
+    def _make(self, learned: LearnedClass) -> None:
+        durable.make_folder(self.root / learned.folder)
+        self._filed.mark(learned)
+
     def _begin(self, subject: Subject, own_id: str, before: Value, after: Value, place: str = "") -> Step:
         """Note a change that is about to be made; ``place`` is what becomes of its name in the bin."""
         now = self._clock()
@@ -294,6 +320,8 @@ class ExampleStore:
             return self._filed.classes[learned.id]
         return self._filed.change_class(learned, label, background)
 
-    def _binned(self) -> list[Path]:
-        bin_folder = self.root / BIN
-        return durable.folders(bin_folder) if bin_folder.is_dir() else []
+    def _converted(self, picture: bytes) -> bytes | None:
+        try:
+            return self._to_jpeg(picture)
+        except self._unreadable:
+            return None

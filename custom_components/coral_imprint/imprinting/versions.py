@@ -165,19 +165,23 @@ class HeadVersions:
     def forget(self, examples: Collection[str]) -> int:
         """Remove every version that one of these examples went into; return how many. Raises StoreFailed.
 
-        Files that were set aside as damaged go too: what they hold can't be told.
+        Files that were set aside as damaged, or not finished, go too: what they hold can't be told.
         """
         marks = {_mark(example_id) for example_id in examples}
         gone = [version.number for version in self._versions.values() if self._knows(version, marks)]
         for number in gone:
             self._remove(number)
-        for path, _ in durable.files(self._folder) if self._folder.is_dir() else ():
-            if path.suffix == BAD_SUFFIX:
-                durable.remove(path)
+        if self._folder.is_dir():
+            durable.sweep(self._folder)
+            for path, _ in durable.files(self._folder):
+                if path.suffix == BAD_SUFFIX:
+                    durable.remove(path)
         return len(gone)
 
     def _knows(self, version: Version, marks: Collection[bytes]) -> bool:
-        """Whether a version was made from an example, or is too damaged to tell."""
+        """Whether a version was made from an example, or is too damaged, or gone, to tell."""
+        if not self._path(version.number).exists():
+            return True
         try:
             body = self._body(version)
         except UnusableHead:
