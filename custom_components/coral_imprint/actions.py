@@ -147,6 +147,11 @@ async def _remove_example(call: ServiceCall, classifier: ClassifierCoordinator) 
     return None
 
 
+async def _erase_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    await classifier.async_erase(call.data[ATTR_EXAMPLE], call.service)
+    return None
+
+
 def _described(change: Change, classifier: ClassifierCoordinator) -> ServiceResponse:
     """Return a change as an action answers: what kind, of what, when it was made."""
     learned = classifier.learner.classes.get(change.id)
@@ -266,6 +271,7 @@ ACTIONS: Final = (
         fields={vol.Required(ATTR_EXAMPLE): cv.string, **_CLASS},
     ),
     Action(name="remove_example", handler=_remove_example, fields={vol.Required(ATTR_EXAMPLE): cv.string}),
+    Action(name="erase_example", handler=_erase_example, fields={vol.Required(ATTR_EXAMPLE): cv.string}),
     Action(name="undo", handler=_undo, fields={}, response=SupportsResponse.OPTIONAL),
     Action(name="redo", handler=_redo, fields={}, response=SupportsResponse.OPTIONAL),
     Action(name="head_versions", handler=_head_versions, fields={}, response=SupportsResponse.ONLY),

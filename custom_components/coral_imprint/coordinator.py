@@ -299,6 +299,12 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             await self.async_refresh()
         return result
 
+    async def async_erase(self, example_id: str, why: str) -> None:
+        """Remove an example for good, imprint what is left, and look. Raises HomeAssistantError."""
+        with core_errors_translated():
+            await self.learner.async_erase(example_id, why)
+        await self.async_refresh()
+
     async def async_restore(self, version: int) -> None:
         """Answer by an earlier version of the head until something is taught, and look. Raises HomeAssistantError."""
         with core_errors_translated():

@@ -14,7 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .embedding import NotAPicture, check_picture, to_jpeg
-from .imprinting import EmbeddingCache, EmbeddingShelf, Example, ExampleStore, InUse, LearnedClass, Report, StoreFailed
+from .imprinting import (
+    EmbeddingCache,
+    EmbeddingShelf,
+    Example,
+    ExampleStore,
+    HeadVersions,
+    InUse,
+    LearnedClass,
+    Report,
+    StoreFailed,
+    erase_example,
+)
 from .lens import Lens
 from .models import ClassifierSettings, data_folder
 from .rows import Rows, by_class
@@ -117,6 +128,16 @@ class Examples:
         """Change the store (classes, labels). Raises what the store raises."""
         return await self._hass.async_add_executor_job(change, self._store)
 
+    def erase(self, example_id: str, versions: HeadVersions) -> None:
+        """Remove an example for good, with all that was derived from it alone. Blocking.
+
+        Raises UnknownExample, StoreFailed; doing it again finishes what failed.
+        """
+        with self._disk:
+            erase_example(
+                example_id, store=self._store, shelf=self._shelf, opened=self._caches.values(), versions=versions
+            )
+
     # --- embeddings ----------------------------------------------------------------------------------------------
 
     async def async_open(self, lens: Lens) -> EmbeddingCache:
@@ -162,7 +183,9 @@ class Examples:
     def _keep(self, cache: EmbeddingCache, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Cache embeddings. On a disk that refuses they stay in memory, and are computed again after a restart."""
         with self._disk:
-            for key, vector in vectors.items():
+            taught = {example.key for example in self._store.examples()}
+            for key in vectors.keys() & taught:  # not of what was erased meanwhile
+                vector = vectors[key]
                 try:
                     cache.put(key, vector)
                 except StoreFailed as err:

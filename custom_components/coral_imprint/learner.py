@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from .bank import async_make_bank
 from .embedding import BUILTIN
 from .examples import Examples, batches
+from .expectations import evaluate_head, expect, learn_thresholds
 from .imprinting import (
-    KINDS,
     Bank,
-    Budget,
     EmbeddingCache,
     Evaluation,
     Example,
@@ -36,12 +35,8 @@ from .imprinting import (
     Version,
     as_rules,
     choose,
-    evaluate,
     fit,
     fit_plausibility,
-    hold_out,
-    outcomes,
-    thresholds,
 )
 from .lens import Lens
 from .models import ClassifierSettings
@@ -183,6 +178,15 @@ class Learner:
             await self._async_imprint(self.learned.lens, self._cache)
         return result
 
+    async def async_erase(self, example_id: str, why: str) -> None:
+        """Remove an example for good and imprint what is left. Raises UnknownExample, and as async_imprint."""
+        async with self._teaching:
+            self._why = why
+            try:
+                await self._hass.async_add_executor_job(self.examples.erase, example_id, self._versions)
+            finally:
+                await self._async_imprint(self.learned.lens, self._cache)
+
     async def _async_imprint(self, lens: Lens, cache: EmbeddingCache) -> None:
         """Embed what is missing through a lens, imprint, and answer by that: lens and head are replaced together."""
         await self.examples.async_embed_missing(lens, cache)
@@ -250,15 +254,8 @@ class Learner:
             # Where the examples can't say which kind is better, none is changed to unasked.
             if kind is not None or chosen.validations:
                 head = chosen.head
-        return replace(learned, head=head, thresholds=self._thresholds(head, rows) if head else {})
-
-    def _thresholds(self, head: Head, rows: Rows) -> dict[str, Thresholds]:
-        if not self.settings.false_alarms or len(head.classes) < 2:
-            return {}
-        held_out = hold_out(rows.vectors, rows.occasions, KINDS[head.kind])
-        budget = Budget(self.settings.false_alarms, self.settings.interval)
-        return thresholds(
-            head.classes, held_out, head.scale, self.settings.rules, budget=budget, background=self._background
+        return replace(
+            learned, head=head, thresholds=learn_thresholds(head, rows, self.settings, self._background) if head else {}
         )
 
     @property
@@ -366,27 +363,6 @@ class Learner:
 
     def _evaluate(self, conditions: Callable[[Example], str]) -> tuple[Evaluation, dict[str, Thresholds]]:
         rows, learned = self.examples.rows(self._cache), self.learned
-        kind = KINDS[learned.head.kind if learned.head else "imprint"]
-        expected = self._outcomes(learned, rows)
-        alarms = [one.alarms for name, one in expected.items() if name not in self._background]
-        found = evaluate(
-            rows.vectors,
-            rows.occasions,
-            fit=kind,
-            ids=rows.ids,
-            conditions=rows.each(conditions),
-            labels={one.id: one.label for one in self.classes.values()},
-            background=self._background,
-            alarms=None if not alarms or None in alarms else sum(one for one in alarms if one is not None),
-        )
+        expected = dict(learned.thresholds) or expect(learned.head, rows, self.settings, self._background)
+        found = evaluate_head(learned.head, rows, expected, self.classes, conditions)
         return found, expected
-
-    def _outcomes(self, learned: Learned, rows: Rows) -> dict[str, Thresholds]:
-        if learned.thresholds or learned.head is None:
-            return dict(learned.thresholds)
-        head = learned.head
-        held_out = None
-        if len(rows.vectors) > 1 and head.classes == tuple(rows.vectors):
-            held_out = hold_out(rows.vectors, rows.occasions, KINDS[head.kind])
-        rules, interval = learned.rules(self.settings.rules), self.settings.interval
-        return outcomes(head.classes, held_out, head.scale, rules, interval=interval, background=self._background)

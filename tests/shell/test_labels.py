@@ -11,7 +11,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.coral_imprint.imprinting.wording import TEXTS
 
-from .conftest import DOMAIN, FakeCamera, act, state, teach
+from .conftest import DOMAIN, FakeCamera, act, models, state, teach
 from .test_metadata import read
 
 
@@ -87,3 +87,24 @@ async def test_what_can_not_be_done_is_said(hass: HomeAssistant, engine: MockCon
 
 def test_every_sentence_of_an_evaluation_is_translated() -> None:
     assert read("translations/en.json")["selector"]["remark"]["options"] == TEXTS
+
+
+async def test_an_erased_example_leaves_nothing_behind(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+    before = engine.runtime_data.classifiers["gate_id"].learner.learned.head.save("any")
+    camera.show("open", 700)
+    (wrong,) = (await act(hass, engine, "capture_example", **{"class": "closed"}))["examples"]
+    await act(hass, engine, "relabel_example", example=wrong, **{"class": "open"})
+    await act(hass, engine, "remove_example", example=wrong)
+    folder = models(hass).parent / "gate"
+    assert any(camera.frame == path.read_bytes() for path in folder.rglob("*") if path.is_file()), "in the bin"
+    await act(hass, engine, "erase_example", example=wrong)
+    left = [path for path in folder.rglob("*") if path.is_file()]
+    assert not any(path.read_bytes() == camera.frame or wrong.encode() in path.read_bytes() for path in left)
+    assert not any(wrong in path.name for path in left)
+    assert engine.runtime_data.classifiers["gate_id"].learner.learned.head.save("any") == before
+    assert [one["version"] for one in (await act(hass, engine, "head_versions"))["versions"]] == [5, 2, 1]
+    with pytest.raises(ServiceValidationError, match="no such example"):
+        await act(hass, engine, "erase_example", example=wrong)

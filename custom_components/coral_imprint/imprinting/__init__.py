@@ -3,10 +3,11 @@
 from .advice import Advice, Candidate, advise
 from .bin import bin_whole, purge
 from .budget import Budget, Doubt, Thresholds, as_rules, outcomes, thresholds
-from .cache import EmbeddingCache, forget_in_folder
+from .cache import EmbeddingCache
 from .calibration import hold_out
 from .choosing import KINDS, Chosen, choose, fit_kind
 from .decision import Decision, Limits, Rules, Verdict
+from .erasing import erase_example
 from .errors import (
     ClassExists,
     ImprintingError,
@@ -88,11 +89,11 @@ __all__ = [
     "check_labels",
     "choose",
     "cross_validate",
+    "erase_example",
     "evaluate",
     "fit",
     "fit_kind",
     "fit_plausibility",
-    "forget_in_folder",
     "hold_out",
     "make_bank",
     "occasions",
