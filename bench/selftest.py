@@ -42,7 +42,7 @@ def _embeddings(runtime: Runtime) -> NDArray[np.float64]:
 
 def _litert(data: bytes, kernels: OpResolverType) -> Runtime:
     interpreter = partial(Interpreter, experimental_op_resolver_type=kernels)
-    with patch("embedding.litert._interpreter_class", lambda: interpreter):
+    with patch("embedding.litert.interpreter_class", lambda: interpreter):
         return open_runtime(data, "litert")
 
 

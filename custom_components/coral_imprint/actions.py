@@ -19,6 +19,8 @@ from .const import (
     ATTR_EXAMPLE,
     ATTR_FILE,
     ATTR_INTERVAL,
+    ATTR_KNOWN,
+    ATTR_SEARCH,
     ATTR_VERSION,
     DOMAIN,
     ENTER_AT,
@@ -29,7 +31,9 @@ from .coordinator import ClassifierCoordinator
 from .engine import Engine
 from .errors import core_errors_translated, translated
 from .evaluation import async_evaluate
+from .exporting import async_export
 from .imprinting import Change, ExampleStore
+from .known_actions import async_add_known, async_import, async_known_classes
 
 MAX_PICTURE_BYTES = 32 * 1024 * 1024
 
@@ -115,7 +119,12 @@ async def _look(call: ServiceCall, classifier: ClassifierCoordinator) -> Service
 
 async def _add_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
     label, background = call.data[ATTR_CLASS], call.data[ATTR_BACKGROUND]
-    learned = await classifier.async_change(lambda store: store.add_class(label, background), call.service, look=False)
+    if known := call.data.get(ATTR_KNOWN):
+        learned = await async_add_known(call.hass, classifier, label, background, known)
+    else:
+        learned = await classifier.async_change(
+            lambda store: store.add_class(label, background), call.service, look=False
+        )
     return {"class": learned.label, "id": learned.id}
 
 
@@ -212,6 +221,18 @@ async def _set_thresholds(call: ServiceCall, classifier: ClassifierCoordinator) 
     return None
 
 
+async def _export_model(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    return await async_export(call.hass, classifier, call.data.get(ATTR_FILE))
+
+
+async def _import_model(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    return await async_import(call.hass, classifier, call.data[ATTR_FILE])
+
+
+async def _known_classes(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    return await async_known_classes(call.hass, classifier.learner.learned.lens, call.data[ATTR_SEARCH])
+
+
 async def _recommend_extractor(
     call: ServiceCall, engine: Engine, classifiers: list[ClassifierCoordinator]
 ) -> ServiceResponse:
@@ -260,7 +281,11 @@ ACTIONS: Final = (
     Action(
         name="add_class",
         handler=_add_class,
-        fields={**_CLASS, vol.Optional(ATTR_BACKGROUND, default=False): cv.boolean},
+        fields={
+            **_CLASS,
+            vol.Optional(ATTR_BACKGROUND, default=False): cv.boolean,
+            vol.Optional(ATTR_KNOWN): vol.All(cv.ensure_list, [cv.string]),
+        },
         response=SupportsResponse.OPTIONAL,
     ),
     Action(name="rename_class", handler=_rename_class, fields={**_CLASS, vol.Required(ATTR_NAME): cv.string}),
@@ -287,6 +312,24 @@ ACTIONS: Final = (
     ),
     # Changes nothing: any user's script may.
     Action(name="evaluate", handler=_evaluate, fields={}, response=SupportsResponse.ONLY, admin=False),
+    Action(
+        name="known_classes",
+        handler=_known_classes,
+        fields={vol.Optional(ATTR_SEARCH, default=""): cv.string},
+        response=SupportsResponse.ONLY,
+    ),
+    Action(
+        name="export_model",
+        handler=_export_model,
+        fields={vol.Optional(ATTR_FILE): cv.string},
+        response=SupportsResponse.OPTIONAL,
+    ),
+    Action(
+        name="import_model",
+        handler=_import_model,
+        fields={vol.Required(ATTR_FILE): cv.string},
+        response=SupportsResponse.OPTIONAL,
+    ),
     Action(
         name="recommend_extractor",
         engine_handler=_recommend_extractor,

@@ -18,6 +18,7 @@ from .const import (
     CONF_FOLDER,
     DOMAIN,
     ENTER_AT,
+    EXPORTS_FOLDER,
     MODELS_FOLDER,
     SECTION_DECISION,
     SECTION_REGION,
@@ -123,7 +124,7 @@ class ClassifierFlow(ConfigSubentryFlow):
 
 def _free_folder(hass: HomeAssistant, name: str) -> str:
     """Return a folder name for a classifier's examples that nothing else uses. Blocking."""
-    taken = {BIN_FOLDER, MODELS_FOLDER}
+    taken = {BIN_FOLDER, EXPORTS_FOLDER, MODELS_FOLDER}
     for entry in hass.config_entries.async_entries(DOMAIN):
         taken |= {subentry.data[CONF_FOLDER] for subentry in entry.get_subentries_of_type(SUBENTRY_CLASSIFIER)}
     base = slugify(name)[:64] or "classifier"

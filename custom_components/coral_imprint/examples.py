@@ -26,6 +26,7 @@ from .imprinting import (
     StoreFailed,
     erase_example,
 )
+from .known import KnownClasses
 from .lens import Lens
 from .models import ClassifierSettings, data_folder
 from .rows import Rows, by_class
@@ -58,6 +59,8 @@ class Examples:
         self._settings = settings
         self.root = data_folder(hass) / settings.folder
         """The classifier's folder."""
+        self.known = KnownClasses(hass, self.root)
+        """What is known of classes without examples. Changed by `async_change` alone."""
         self._store = ExampleStore(self.root, _whole_jpeg, NotAPicture, dt_util.utcnow)
         self._shelf: EmbeddingShelf
         self._caches: dict[str, EmbeddingCache] = {}
@@ -100,6 +103,7 @@ class Examples:
     async def async_load(self) -> None:
         """Read the classes and the list of examples; make the first classes of a new classifier. Raises StoreFailed."""
         await self._hass.async_add_executor_job(self._load)
+        await self.known.async_load()
 
     def _load(self) -> None:
         new = not self.root.exists()
@@ -142,6 +146,7 @@ class Examples:
 
     async def async_open(self, lens: Lens) -> EmbeddingCache:
         """Read, or begin, the embeddings kept for a lens. Raises StoreFailed."""
+        await self.known.async_prepare(lens, self.classes)
         return await self._hass.async_add_executor_job(self._open, lens)
 
     def _open(self, lens: Lens) -> EmbeddingCache:

@@ -23,7 +23,7 @@ def learn_thresholds(
     head: Head, rows: Rows, settings: ClassifierSettings, background: frozenset[str]
 ) -> dict[str, Thresholds]:
     """Return each class's thresholds for the budget of false alarms that the user chose; none without one."""
-    if not settings.false_alarms or len(head.classes) < 2:
+    if not settings.false_alarms or len(head.classes) < 2 or not rows.covers(head.classes):
         return {}
     held_out = hold_out(rows.vectors, rows.occasions, KINDS[head.kind])
     budget = Budget(settings.false_alarms, settings.interval)

@@ -35,7 +35,6 @@ from .imprinting import (
     Version,
     as_rules,
     choose,
-    fit,
     fit_plausibility,
 )
 from .lens import Lens
@@ -198,9 +197,9 @@ class Learner:
         """Imprint from the embeddings at hand, which are those in use from then on. Blocking."""
         self.examples.settle(lens, cache)
         rows = self.examples.rows(cache)
-        if not rows.vectors:
+        if (head := self.examples.known.imprint(rows, lens, self.classes)) is None:
             return Learned(lens)
-        learned = Learned(lens, fit(rows.vectors, rows.occasions), self._judge(lens, rows))
+        learned = Learned(lens, head, self._judge(lens, rows) if rows.covers(head.classes) else None)
         return self._restored(learned) or learned
 
     def _restored(self, learned: Learned) -> Learned | None:
@@ -240,7 +239,7 @@ class Learner:
                 return
             self.learned = learned = refined
             await self._hass.async_add_executor_job(self._keep, learned, rows)
-        if self._wants_bank(learned):
+        if self._wants_bank(learned) and learned.head and rows.covers(learned.head.classes):
             self._bank = (learned.lens.fingerprint, await async_make_bank(self._hass, learned.lens))
             plausibility = await self._hass.async_add_executor_job(self._judge, learned.lens, rows)
             if self.learned is learned:
@@ -249,7 +248,7 @@ class Learner:
     def _refine(self, learned: Learned, rows: Rows) -> Learned:
         """Learn a better head where there is one, and its thresholds. Blocking."""
         kind, head = self.settings.head, learned.head
-        if head and kind != head.kind and len(rows.vectors) > 1:
+        if head and kind != head.kind and len(rows.vectors) > 1 and rows.covers(head.classes):
             chosen = choose(rows.vectors, rows.occasions, kind)
             # Where the examples can't say which kind is better, none is changed to unasked.
             if kind is not None or chosen.validations:

@@ -23,6 +23,10 @@ class Rows:
         """The examples' ids."""
         return self.each(lambda example: example.id)
 
+    def covers(self, classes: Sequence[str]) -> bool:
+        """Return whether these are the classes with examples: of others, examples can't say how they are told apart."""
+        return tuple(classes) == tuple(self.vectors)
+
     def each[ValueT](self, of: Callable[[Example], ValueT]) -> dict[str, list[ValueT]]:
         """Return something of every example."""
         return {class_id: [of(example) for example in own] for class_id, own in self.examples.items()}

@@ -31,6 +31,7 @@ DISK_DOORS = {
     "embedding/embedder.py",  # reads the extractor's file
     "embedding/proofs.py",  # notes that a runtime agreed with another one
     "embedding/selftest.py",  # reads its references
+    "model_files.py",  # models and labels that the user names
     "actions.py",  # reads the picture that the user names
 }
 DISK_CALLS = {

@@ -9,6 +9,7 @@ import re
 import pytest
 
 from embedding.catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, by_content, find
+from embedding.columns import class_columns, read_labels
 from embedding.errors import ModelError, UnsupportedModel, WrongContent
 from embedding.model import read_model
 
@@ -190,3 +191,31 @@ def test_find_passes_over_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / HELLO_FILE.name).symlink_to(tmp_path / "nowhere")
     assert find(HELLO_FILE, [tmp_path, tmp_path / "links"]) is None
+
+
+LISTS = {entry.labels for entry in CATALOGUE.values() if entry.labels}
+
+
+@pytest.mark.parametrize("file", LISTS, ids=lambda file: file.name)
+def test_lists_of_labels(file: PublishedFile) -> None:
+    """They lie at the same commit, are small, and are told from any other file."""
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.txt", file.name)
+    assert file.url == FILES[0].url.removesuffix(FILES[0].name) + file.name
+    assert file.size is not None and 1000 < file.size < 1 << 20
+    assert re.fullmatch(r"[0-9a-f]{64}", file.sha256 or "") and re.fullmatch(r"[0-9a-f]{40}", file.blob)
+
+
+@needs_models
+def test_classifiers_and_nothing_else_have_labels() -> None:
+    """A list fits the network's last layer; extractors that were cut have none."""
+    for entry in CATALOGUE.values():
+        if entry.length is None:
+            assert entry.labels is None
+            continue
+        data = (MODELS / entry.file.name).read_bytes()
+        if entry.labels is None:
+            with pytest.raises(UnsupportedModel):
+                class_columns(data)
+            continue
+        path = find(entry.labels, [MODELS])
+        assert path and len(read_labels(path.read_text("utf-8"), len(class_columns(data).vectors))) == 1001

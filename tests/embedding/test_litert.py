@@ -136,7 +136,7 @@ class _Failing:
 
 def test_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that LiteRT refuses is an error with LiteRT's own words."""
-    monkeypatch.setattr(litert, "_interpreter_class", lambda: _Failing("allocate_tensors"))
+    monkeypatch.setattr(litert, "interpreter_class", lambda: _Failing("allocate_tensors"))
     data, _ = classifier()
     with pytest.raises(UnsupportedModel, match="Node number 3 failed"):
         open_runtime(data, "litert")
@@ -144,7 +144,7 @@ def test_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_failing_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     """An interpreter's error during a frame is a named one."""
-    monkeypatch.setattr(litert, "_interpreter_class", lambda: _Failing("invoke"))
+    monkeypatch.setattr(litert, "interpreter_class", lambda: _Failing("invoke"))
     data, _ = classifier()
     with pytest.raises(EmbeddingError, match="Node number 3 failed"):
         open_runtime(data, "litert").embed(PIXELS)
@@ -153,7 +153,7 @@ def test_failing_frame(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("runtime", ["portable", "litert"])
 def test_corrupt_files_reach_no_runtime(runtime: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A damaged file is refused by the reader, whatever the runtime."""
-    monkeypatch.setattr(litert, "_interpreter_class", lambda: pytest.fail("the interpreter was loaded"))
+    monkeypatch.setattr(litert, "interpreter_class", lambda: pytest.fail("the interpreter was loaded"))
     with pytest.raises(CorruptModel):
         open_runtime(classifier()[0][:500], runtime)
 

@@ -3,6 +3,7 @@
 from .catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, find as find_file
 from .choice import Choice, Rejected
 from .clutter import VERSION as CLUTTER_VERSION, encoded as drawn_clutter
+from .columns import known_weight, refined_weight
 from .download import Partial
 from .embedder import BUILTIN, Embedder, open_embedder
 from .errors import (
@@ -15,13 +16,19 @@ from .errors import (
     NotAPicture,
     RuntimeUnavailable,
     SelfTestFailed,
+    UnknownNetworkClass,
     UnsupportedModel,
     UnsupportedOperator,
     WrongContent,
+    WrongLabels,
 )
+from .export import export_model, labels_text
 from .frame import WHOLE, Region, check_picture, to_jpeg
 from .litert import REQUIREMENT as LITERT_REQUIREMENT, available as litert_available, installable as litert_installable
+from .network_classes import NetworkClasses, network_classes
+from .parts import joined_weight, network_length, network_part, same_extractor
 from .runtime import RuntimeChoice
+from .trial import exported_answers, layer_answers
 
 __all__ = [
     "BUILTIN",
@@ -39,6 +46,7 @@ __all__ = [
     "Extractor",
     "InvalidRegion",
     "ModelError",
+    "NetworkClasses",
     "NotAPicture",
     "Partial",
     "PublishedFile",
@@ -47,14 +55,27 @@ __all__ = [
     "RuntimeChoice",
     "RuntimeUnavailable",
     "SelfTestFailed",
+    "UnknownNetworkClass",
     "UnsupportedModel",
     "UnsupportedOperator",
     "WrongContent",
+    "WrongLabels",
     "check_picture",
     "drawn_clutter",
+    "export_model",
+    "exported_answers",
     "find_file",
+    "joined_weight",
+    "known_weight",
+    "labels_text",
+    "layer_answers",
     "litert_available",
     "litert_installable",
+    "network_classes",
+    "network_length",
+    "network_part",
     "open_embedder",
+    "refined_weight",
+    "same_extractor",
     "to_jpeg",
 ]

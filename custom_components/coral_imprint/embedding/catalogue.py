@@ -89,6 +89,9 @@ class Extractor:
     kinds: str | None
     """How well it tells kinds of things apart: ``fair``, ``good`` from a mean of 83 %, ``best`` from 86 % on the two other sets
     there (grocery, sign-digits), likewise; None where not measured."""
+    labels: PublishedFile | None = None
+    """Names of the classes that the network was trained on, one per line in the order of its last layer; None for files that have
+    no such layer."""
 
 
 def find(file: PublishedFile, folders: Sequence[Path]) -> Path | None:
@@ -120,6 +123,7 @@ def _load() -> tuple[str, dict[str, Extractor]]:
     def published(row: Any) -> PublishedFile:
         return PublishedFile(url=base + row["name"], **row)
 
+    labels = {name: published(row) for name, row in data["labels"].items()}
     entries = {
         key: Extractor(
             **row
@@ -129,6 +133,7 @@ def _load() -> tuple[str, dict[str, Extractor]]:
                 "edgetpu": published(row["edgetpu"]) if row["edgetpu"] else None,
                 "input_size": tuple(row["input_size"]) if row["input_size"] else None,
                 "ms": MappingProxyType(row["ms"]),
+                "labels": labels[row["labels"]] if "labels" in row else None,
             }
         )
         for key, row in data["extractors"].items()

@@ -97,3 +97,9 @@ class WrongLabels(EmbeddingError):
     """Labels that don't belong to the classes: not as many, or no labels at all."""
 
     key = "wrong_labels"
+
+
+class UnknownNetworkClass(EmbeddingError):
+    """A classifier network has no class of this name, or several."""
+
+    key = "unknown_network_class"

@@ -89,7 +89,7 @@ def _glibc() -> tuple[int, ...]:
     return tuple(map(int, parts)) if name == "glibc" and all(part.isdecimal() for part in parts) else ()
 
 
-def _interpreter_class() -> Any:
+def interpreter_class() -> Any:
     """Import the interpreter; raises RuntimeUnavailable."""
     invalidate_caches()
     problems = []
@@ -112,7 +112,7 @@ class LiteRTRuntime:
 
         Raises RuntimeUnavailable where LiteRT can't be imported, UnsupportedModel where it refuses the model.
         """
-        interpreter = _interpreter_class()
+        interpreter = interpreter_class()
         self.input_size = model.input_size
         self.length = model.length
         self.version = _version_of(interpreter.__module__.partition(".")[0])

@@ -25,6 +25,8 @@ from .errors import (
 from .evaluation import Trial, Validation, cross_validate, occasions
 from .head import Head, Imprint, Imprinter, Scores, fit
 from .journal import Change
+from .known import Known, extended, load as load_known, save as save_known
+from .layer import Layer, as_layer, expected_accuracy
 from .names import check_labels
 from .outliers import Cluster, Odd
 from .plausibility import Bank, Plausibility, fit_plausibility, make_bank
@@ -61,6 +63,8 @@ __all__ = [
     "ImprintingError",
     "InUse",
     "InvalidLabel",
+    "Known",
+    "Layer",
     "LearnedClass",
     "Limits",
     "NothingToRedo",
@@ -84,6 +88,7 @@ __all__ = [
     "Verdict",
     "Version",
     "advise",
+    "as_layer",
     "as_rules",
     "bin_whole",
     "check_labels",
@@ -91,13 +96,17 @@ __all__ = [
     "cross_validate",
     "erase_example",
     "evaluate",
+    "expected_accuracy",
+    "extended",
     "fit",
     "fit_kind",
     "fit_plausibility",
     "hold_out",
+    "load_known",
     "make_bank",
     "occasions",
     "outcomes",
     "purge",
+    "save_known",
     "thresholds",
 ]

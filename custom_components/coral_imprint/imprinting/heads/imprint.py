@@ -30,7 +30,8 @@ class Imprint(Head, kinds=("imprint", "modes")):
     """Unit rows, shape (P, d), class after class; P = C for the kind imprint."""
 
     gains: Vectors
-    """Shape (P,), at least 1: makes up for the shortness of a mean over few examples; all 1 for equal numbers."""
+    """Shape (P,), above 0: makes up for the shortness of a mean over few examples (all 1 for equal numbers), and holds the length of what
+    a network knew."""
 
     starts: NDArray[np.int32]
     """Row of each class's first prototype, shape (C,)."""
