@@ -1,27 +1,50 @@
-"""Drawn pictures of nothing in particular, embedded once per lens: what looks at known things are told from.
+"""Drawn pictures of nothing in particular, embedded: what looks at known things are told from.
 
-They need some seconds of a thread, and are kept in Home Assistant's cache folder.
+A bank belongs to an embedder and a shape of region, and is shared by all classifiers that have both. Making one takes some
+seconds of a thread; the embeddings are kept in Home Assistant's cache folder.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import batched
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+import logging
+import math
 from typing import Final
+from weakref import WeakValueDictionary
 
 from homeassistant.core import HomeAssistant
+from homeassistant.util.hass_dict import HassKey
 import numpy as np
+from numpy.typing import NDArray
 
-from .embedding import CLUTTER_VERSION, WHOLE, Region, drawn_clutter
+from .const import DOMAIN
+from .embedding import CLUTTER_VERSION, WHOLE, Embedder, Region, drawn_clutter
 from .imprinting import Bank, EmbeddingCache, StoreFailed, make_bank
 from .lens import Lens
 from .models import cache_folder
 
-COUNT: Final = 400
-_SIDE: Final = 192
-"""Longer side of the drawn pictures, in pixels."""
+_LOGGER = logging.getLogger(__name__)
+
+COUNT: Final = 120
+"""Pictures in a bank. With 240, or 400 of twice the size, no more is rejected and no more accepted (`bench/unknown.py`)."""
+SIZES: Final = ((56, 168), (72, 128), (96, 96), (128, 72), (168, 56))
+"""Width and height of drawn pictures, in pixels: that of nearly the region's shape is used, so that both are padded alike."""
 _FRAME: Final = 16 / 9
 """Width over height of a camera's frame, usually."""
-_BATCH: Final = 8
 _FOLDER: Final = "clutter"
+
+
+@dataclass(frozen=True)
+class _Banks:
+    """The banks of one Home Assistant."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a bank is made: one after the other, and each only once."""
+    made: WeakValueDictionary[str, Bank] = field(default_factory=WeakValueDictionary)
+    """Those that a classifier holds, by fingerprint."""
+
+
+_BANKS: HassKey[_Banks] = HassKey(f"{DOMAIN}_banks")
 
 
 def _key(number: int) -> bytes:
@@ -29,39 +52,52 @@ def _key(number: int) -> bytes:
 
 
 def _size(region: Region) -> tuple[int, int]:
-    """Return the size of pictures in the region's shape, within one to three."""
-    shape = min(3.0, max(1 / 3, region.width * _FRAME / region.height))
-    return (_SIDE, round(_SIDE / shape)) if shape > 1 else (round(_SIDE * shape), _SIDE)
+    """Return the size of pictures of about the region's shape."""
+    shape = region.width * _FRAME / region.height
+    return min(SIZES, key=lambda size: abs(math.log(size[0] / size[1] / shape)))
 
 
 async def async_make_bank(hass: HomeAssistant, lens: Lens) -> Bank:
-    """Return the bank of a lens: from the cache, or drawn and embedded, which goes on where it was cancelled.
+    """Return the bank for a lens: one that is in use, or from the cache, or drawn and embedded.
 
-    Raises EmbeddingError, StoreFailed.
+    Where it was cancelled, the next call goes on. The bank lives as long as somebody holds it. Raises EmbeddingError,
+    StoreFailed.
     """
-    fingerprint = f"{lens.fingerprint}/clutter{CLUTTER_VERSION}"
-    folder = cache_folder(hass) / _FOLDER
-    cache = await hass.async_add_executor_job(EmbeddingCache, folder, fingerprint, lens.length)
-    if len(cache) < COUNT:
-        drawn = batched(enumerate(drawn_clutter(COUNT, _size(lens.region))), _BATCH, strict=False)
-        while batch := await hass.async_add_executor_job(_next, drawn):
-            missing = [(number, picture) for number, picture in batch if cache.get(_key(number)) is None]
-            # The drawn picture is all region.
-            vectors = [(number, await lens.embedder.embed(picture, WHOLE)) for number, picture in missing]
-            await hass.async_add_executor_job(_keep, cache, vectors)
-    found = [vector for number in range(COUNT) if (vector := cache.get(_key(number))) is not None]
-    return await hass.async_add_executor_job(make_bank, np.stack(found))
+    banks = hass.data.setdefault(_BANKS, _Banks())
+    size = _size(lens.region)
+    # A drawn picture is all region: where in the frame the lens looks makes no difference.
+    fingerprint = f"{lens.embedder.fingerprint(WHOLE)}/clutter{CLUTTER_VERSION}x{size[0]}x{size[1]}"
+    async with banks.lock:
+        if (bank := banks.made.get(fingerprint)) is None:
+            folder = cache_folder(hass) / _FOLDER
+            cache = await hass.async_add_executor_job(EmbeddingCache, folder, fingerprint, lens.length)
+            await _async_fill(hass, cache, lens.embedder, size)
+            bank = banks.made[fingerprint] = await hass.async_add_executor_job(_from_cache, cache)
+    return bank
 
 
-def _next(drawn: Iterator[tuple[tuple[int, bytes], ...]]) -> tuple[tuple[int, bytes], ...]:
-    return next(drawn, ())
+async def _async_fill(hass: HomeAssistant, cache: EmbeddingCache, embedder: Embedder, size: tuple[int, int]) -> None:
+    """Draw and embed what the cache lacks; looks come in between."""
+    drawn = enumerate(drawn_clutter(COUNT, size))
+    while len(cache) < COUNT and (picture := await hass.async_add_executor_job(_next_missing, drawn, cache)):
+        number, data = picture
+        vector = await embedder.embed(data, WHOLE)
+        await hass.async_add_executor_job(_keep, cache, number, vector)
 
 
-def _keep(
-    cache: EmbeddingCache, vectors: Sequence[tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]]
-) -> None:
-    for number, vector in vectors:
-        try:
-            cache.put(_key(number), vector)
-        except StoreFailed:
-            continue  # kept in memory, and drawn again after a restart
+def _next_missing(drawn: Iterator[tuple[int, bytes]], cache: EmbeddingCache) -> tuple[int, bytes] | None:
+    """Draw up to the next picture that the cache has no embedding of."""
+    return next(((number, data) for number, data in drawn if cache.get(_key(number)) is None), None)
+
+
+def _keep(cache: EmbeddingCache, number: int, vector: NDArray[np.float32]) -> None:
+    try:
+        cache.put(_key(number), vector)
+    except StoreFailed as err:
+        # It is kept in memory, and drawn again after a restart.
+        _LOGGER.debug("An embedding of a drawn picture could not be kept: %s", err)
+
+
+def _from_cache(cache: EmbeddingCache) -> Bank:
+    found = (cache.get(_key(number)) for number in range(COUNT))
+    return make_bank(np.stack([vector for vector in found if vector is not None]))

@@ -1,5 +1,7 @@
 """Which runtime is used, why, and what becomes of those that are not."""
 
+import asyncio
+from collections.abc import Sequence
 import gc
 from pathlib import Path
 import platform
@@ -12,7 +14,7 @@ import pytest
 
 from embedding import choice as choices, litert, selftest
 from embedding.choice import REASONS, Choice, choose_runtime
-from embedding.embedder import BUILTIN, open_embedder
+from embedding.embedder import BUILTIN, Embedder, open_embedder
 from embedding.errors import (
     CorruptModel,
     EmbeddingError,
@@ -278,6 +280,48 @@ async def test_embedder_time_is_that_of_the_last_frames(monkeypatch: pytest.Monk
             await embedder.embed(picture)
         assert embedder.ms == pytest.approx(4)
         assert embedder.frames == 60
+
+
+async def test_many_pictures_at_once(data: bytes, tmp_path: Path) -> None:
+    """Many at once give what each gives alone, in order; what is no picture stands in its place as the error."""
+    path = tmp_path / "small.tflite"
+    path.write_bytes(data)
+    region = Region(0, 0, 0.5, 0.5)
+    pictures = [encode(scene(80 + 8 * number, 60, number)) for number in range(12)]
+    pictures[5] = b"<html>"
+    async with open_embedder(path, "portable", proofs=tmp_path) as embedder:
+        found = await embedder.embed_many(pictures, region)
+        assert embedder.frames == 11
+        for picture, vector in zip(pictures, found, strict=True):
+            if isinstance(vector, NotAPicture):
+                assert picture == pictures[5]
+                assert "HTML" in vector.details["reason"]
+            else:
+                np.testing.assert_array_equal(vector, await embedder.embed(picture, region))
+        assert await embedder.embed_many([]) == []
+    with pytest.raises(RuntimeUnavailable):
+        await embedder.embed_many(pictures[:1])
+
+
+async def test_a_look_does_not_wait_for_many_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that comes while many are embedded has its turn before them."""
+    order: list[bytes] = []
+    embed_views = Embedder._embed_views
+
+    def noted(self: Embedder, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
+        order.append(picture)
+        return embed_views(self, picture, regions)
+
+    monkeypatch.setattr(Embedder, "_embed_views", noted)
+    many, look = [encode(scene(seed=number)) for number in range(40)], encode(scene(seed=99))
+    async with open_embedder() as embedder:
+        batch = asyncio.create_task(embedder.embed_many(many))
+        while len(order) < 4:
+            await asyncio.sleep(0)
+        await embedder.embed(look)
+        await batch
+    assert order.index(look) < 20
+    assert len(order) == 41
 
 
 async def test_embedder_is_strict_where_asked(

@@ -2,12 +2,15 @@
 
 from io import BytesIO
 from itertools import islice
+from pathlib import Path
+import subprocess
+import sys
 
 import numpy as np
 from PIL import Image
 import pytest
 
-from embedding.clutter import encoded, pictures
+from embedding.clutter import Chance, _noise, encoded, pictures
 from embedding.frame import WHOLE, View, cut
 
 
@@ -52,6 +55,32 @@ def test_they_take_the_way_of_a_camera() -> None:
     for data in encoded(6, (160, 120)):
         (view,) = cut(data, [View(WHOLE, 64, 64)])
         assert view.shape == (64, 64, 3)
+
+
+def test_drawing_does_without_what_takes_memory_to_import() -> None:
+    program = (
+        "import sys; from embedding.clutter import pictures; list(pictures(12)); print('numpy.random' in sys.modules)"
+    )
+    path = str(Path(__file__).parents[2] / "custom_components" / "coral_imprint")
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, env={"PYTHONPATH": path}, check=True)
+    assert found.stdout.strip() == b"False"
+
+
+def test_chance_draws_evenly() -> None:
+    """Noise has the mean, the variance and the neighbours' independence that pictures are made of."""
+    noise = Chance("some").noise(300, 400)
+    assert noise.shape == (300, 400)
+    assert noise.dtype == np.float32
+    assert abs(noise.mean()) < 0.02
+    assert abs(noise.std() - 1) < 0.02
+    assert abs(np.mean(noise[:, 1:] * noise[:, :-1])) < 0.02
+    assert (noise != Chance("other").noise(300, 400)).mean() > 0.99
+
+
+def test_the_spectrum_falls_as_asked() -> None:
+    """Clouds' amplitude is 1 / frequency^slope: four times the frequency, an eighth of it at a slope of 1.5."""
+    power = np.mean([np.abs(np.fft.rfft2(_noise(Chance(f"{n}"), 64, 64, 1.5))) ** 2 for n in range(40)], axis=0)
+    assert np.sqrt(power[0, 4] / power[0, 16]) == pytest.approx(8, rel=0.35)
 
 
 def test_too_small_a_size_is_refused() -> None:

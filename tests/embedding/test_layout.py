@@ -134,12 +134,16 @@ class TestJoin:
         """The cosine of joined vectors is the mean of their parts' cosines, weighted by the square."""
         chance = np.random.default_rng(seed)
         networks = chance.normal(size=(2, length)).astype(np.float32) * 7
-        layouts = chance.normal(size=(2, 20)).astype(np.float32)
+        layouts = chance.normal(size=(2, LENGTH)).astype(np.float32)
+        beside = np.where(np.arange(LENGTH) < LENGTH - 128, 1, 2.8).astype(
+            np.float32
+        )  # palettes come last, and weigh more
         one, other = (join(network, layout, weight) for network, layout in zip(networks, layouts, strict=True))
         assert one.dtype == np.float32
         assert np.linalg.norm(one) == pytest.approx(1, abs=1e-5)
         cosines = [
-            float(pair[0] @ pair[1] / np.linalg.norm(pair[0]) / np.linalg.norm(pair[1])) for pair in (networks, layouts)
+            float(pair[0] @ pair[1] / np.linalg.norm(pair[0]) / np.linalg.norm(pair[1]))
+            for pair in (networks, layouts * beside)
         ]
         expected = (cosines[0] + weight**2 * cosines[1]) / (1 + weight**2)
         assert float(one @ other) == pytest.approx(expected, abs=1e-4)

@@ -184,7 +184,7 @@ def test_never_stuck(looks: list[tuple[str | None, float, float, bool]], rules: 
     for best, confidence, pause, plausible in looks:
         now += pause
         decision.update(scores(best, confidence), now, margins(plausible))
-    now += rules.at_least
+    now += rules.at_least + 0.001
     for _ in range(rules.looks):
         decision.update(scores(last, 1.0), now, margins(True))
     assert decision.current == last

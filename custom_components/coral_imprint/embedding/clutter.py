@@ -7,20 +7,23 @@ blurred; by day, in the dark and without colour.
 """
 
 from collections.abc import Callable, Iterator
+import math
+import random
 import struct
+import time
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Goes up whenever other pictures are drawn: embeddings of them that were kept are worth nothing then."""
 
-COUNT: Final = 400
+COUNT: Final = 120
 """How many pictures make a bank. More of them hardly come nearer to real pictures."""
 
-SIZE: Final = (192, 192)
-"""Width and height of a picture, in pixels."""
+SIZE: Final = (96, 96)
+"""Width and height of a picture, in pixels. Larger ones, though nearer to what networks look at, tell no more."""
 
 MIN_SIDE: Final = 32
 
@@ -30,7 +33,18 @@ Picture: TypeAlias = NDArray[np.float32]
 Plane: TypeAlias = NDArray[np.float32]
 """(height, width)."""
 
-Chance: TypeAlias = np.random.Generator
+
+class Chance(random.Random):
+    """What a picture is drawn with. Not NumPy's generators: to import them takes 8 MiB of memory."""
+
+    def noise(self, *shape: int) -> NDArray[np.float32]:
+        """Return independent, evenly distributed numbers of mean 0 and variance 1."""
+        steps = np.frombuffer(self.randbytes(2 * math.prod(shape)), "<u2").astype(np.float32)
+        return ((steps - 32767.5) * (math.sqrt(12) / 65536)).reshape(shape)
+
+    def several(self, count: int, low: float, high: float) -> NDArray[np.float32]:
+        """Return so many numbers between two."""
+        return np.array([self.uniform(low, high) for _ in range(count)], np.float32)
 
 
 def pictures(count: int = COUNT, size: tuple[int, int] = SIZE, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
@@ -43,7 +57,7 @@ def pictures(count: int = COUNT, size: tuple[int, int] = SIZE, seed: int = 0) ->
     if min(size) < MIN_SIDE:
         raise ValueError(f"clutter of {width}x{height} pixels: at least {MIN_SIDE} are needed")
     for number in range(count):
-        chance = np.random.default_rng([VERSION, seed, number])
+        chance = Chance(f"{VERSION} {seed} {number}")
         drawn = _DRAWERS[number % len(_DRAWERS)](chance, height, width)
         yield _develop(chance, drawn)
 
@@ -79,15 +93,15 @@ def _clouds(chance: Chance, height: int, width: int) -> Picture:
 
 def _leaves(chance: Chance, height: int, width: int) -> Picture:
     """Draw shapes that hide each other, their sizes falling off as r^-3, some of them textured."""
-    colours = _palette(chance, int(chance.integers(3, 9)))
+    colours = _palette(chance, chance.randrange(3, 9))
     canvas = np.broadcast_to(colours[0], (height, width, 3)).astype(np.float32)
     side = min(height, width)
-    kind = int(chance.integers(0, 4))
-    for _ in range(int(chance.integers(40, 160))):
-        radius = side * 0.03 / np.sqrt(chance.uniform(0.004, 1))
+    kind = chance.randrange(4)
+    for _ in range(chance.randrange(40, 160)):
+        radius = side * 0.03 / math.sqrt(chance.uniform(0.004, 1))
         centre = chance.uniform(0, height), chance.uniform(0, width)
-        colour = colours[chance.integers(len(colours))] + chance.normal(0, 0.04, 3).astype(np.float32)
-        _stamp(canvas, chance, centre, radius, colour=colour, kind=kind if kind < 3 else int(chance.integers(0, 3)))
+        colour = colours[chance.randrange(len(colours))] + 0.04 * chance.noise(3)
+        _stamp(canvas, chance, centre, radius, colour=colour, kind=kind if kind < 3 else chance.randrange(3))
     return canvas
 
 
@@ -99,15 +113,15 @@ def _town(chance: Chance, height: int, width: int) -> Picture:
     canvas = _between(top, low, fall)
     canvas[horizon:] = _between(far, near, fall)[horizon:]
     canvas += 0.1 * (_noise(chance, height, width, 1.3)[..., None] - 0.5)
-    for _ in range(int(chance.integers(2, 12))):
+    for _ in range(chance.randrange(2, 12)):
         box_width = max(4, int(width * chance.uniform(0.05, 0.4)))
         box_height = max(4, int(height * chance.uniform(0.1, 0.6)))
-        foot = int(chance.integers(horizon, height + 1))
-        left = int(chance.integers(-box_width // 2, width))
+        foot = chance.randrange(horizon, height + 1)
+        left = chance.randrange(-box_width // 2, width)
         wall, opening = _palette(chance, 2)
         part = canvas[max(0, foot - box_height) : foot, max(0, left) : left + box_width]
         part[:] = wall + np.linspace(-0.1, 0.1, part.shape[1], dtype=np.float32)[:, None]
-        pitch = int(chance.integers(4, 24))
+        pitch = chance.randrange(2, 12)
         for row in range(pitch // 2, part.shape[0] - pitch // 2, pitch):
             part[row : row + pitch // 2].swapaxes(0, 1)[pitch // 3 :: pitch] = opening
     return canvas
@@ -116,18 +130,18 @@ def _town(chance: Chance, height: int, width: int) -> Picture:
 def _pattern(chance: Chance, height: int, width: int) -> Picture:
     """Draw a repeated pattern, seen at a slant and a little bent."""
     y, x = _grid(height, width)
-    angle, slant, bend = chance.uniform(0, np.pi), chance.uniform(-0.6, 0.6), chance.uniform(0, 0.15)
+    angle, slant, bend = chance.uniform(0, math.pi), chance.uniform(-0.6, 0.6), chance.uniform(0, 0.15)
     depth = 1 + slant * (y - 0.5)
-    along = ((x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle)) / depth
-    across = ((y - 0.5) * np.cos(angle) - (x - 0.5) * np.sin(angle)) / depth
+    along = ((x - 0.5) * math.cos(angle) + (y - 0.5) * math.sin(angle)) / depth
+    across = ((y - 0.5) * math.cos(angle) - (x - 0.5) * math.sin(angle)) / depth
     along = along + bend * (_noise(chance, height, width, 2.0) - 0.5)
     pitch = chance.uniform(3, 30)
-    waves = np.sin(2 * np.pi * pitch * along)
-    crossing = np.sin(2 * np.pi * pitch * chance.uniform(0.3, 2) * across)
-    kind = int(chance.integers(0, 4))
+    waves = np.sin(2 * math.pi * pitch * along)
+    crossing = np.sin(2 * math.pi * pitch * chance.uniform(0.3, 2) * across)
+    kind = chance.randrange(4)
     value = (waves, waves * crossing, np.maximum(waves, crossing), np.sign(waves * crossing))[kind]
     first, second = _palette(chance, 2)
-    drawn = _between(first, second, (value.astype(np.float32) * chance.uniform(0.5, 3) / 2 + 0.5).clip(0, 1))
+    drawn = _between(first, second, (value * chance.uniform(0.5, 3) / 2 + 0.5).clip(0, 1))
     return drawn + 0.15 * (_noise(chance, height, width, 1.0)[..., None] - 0.5)
 
 
@@ -135,27 +149,31 @@ def _thing(chance: Chance, height: int, width: int) -> Picture:
     """Draw one or a few rounded, shaded things with marks on them before something blurred."""
     canvas = _blurred(_clouds(chance, height, width) if chance.random() < 0.6 else _leaves(chance, height, width), 4)
     y, x = _grid(height, width)
-    for _ in range(int(chance.choice([1, 1, 2, 4]))):
-        centre_y, centre_x = chance.uniform(0.3, 0.7, 2)
+    for _ in range(chance.choice([1, 1, 2, 4])):
+        centre_y, centre_x = chance.uniform(0.3, 0.7), chance.uniform(0.3, 0.7)
         size = chance.uniform(0.15, 0.45)
-        stretch, turn = chance.uniform(0.4, 1.6), chance.uniform(0, np.pi)
-        u = (x - centre_x) * np.cos(turn) + (y - centre_y) * np.sin(turn)
-        v = ((y - centre_y) * np.cos(turn) - (x - centre_x) * np.sin(turn)) * stretch
-        away = np.hypot(u, v) / size
-        rim = 1 + sum(
-            chance.uniform(0, 0.3) / order * np.cos(order * np.arctan2(v, u) + chance.uniform(0, 6.3))
-            for order in range(2, 7)
-        )
-        inside = away < rim
-        light = np.clip(1.1 - 0.7 * (away / rim) ** 2 + chance.uniform(-0.4, 0.4) * (u + v) / size, 0.1, 1.3)
+        stretch, turn = chance.uniform(0.4, 1.6), chance.uniform(0, math.pi)
+        u = (x - centre_x) * math.cos(turn) + (y - centre_y) * math.sin(turn)
+        v = ((y - centre_y) * math.cos(turn) - (x - centre_x) * math.sin(turn)) * stretch
+        round_ = np.hypot(u, v) / (size * _rim(chance, np.arctan2(v, u)))
+        light = np.clip(1.1 - 0.7 * round_**2 + chance.uniform(-0.4, 0.4) * (u + v) / size, 0.1, 1.3)
         skin, mark = _palette(chance, 2)
         pattern = _noise(chance, height, width, chance.uniform(0.3, 2.0)) ** chance.uniform(0.5, 3)
-        surface = _between(skin, mark, pattern.astype(np.float32)) * light[..., None].astype(np.float32)
-        canvas = np.where(inside[..., None], surface, canvas)
-        for spot in chance.uniform(-0.5, 0.5, (int(chance.integers(0, 5)), 2)):
-            hit = np.hypot(u / size - spot[0], v / size - spot[1]) < chance.uniform(0.05, 0.2)
-            canvas = np.where((hit & inside)[..., None], mark, canvas)
-    return canvas.astype(np.float32)
+        inside = round_ < 1
+        canvas = np.where(inside[..., None], _between(skin, mark, pattern) * light[..., None], canvas)
+        for _ in range(chance.randrange(5)):
+            down, right = chance.uniform(-0.5, 0.5), chance.uniform(-0.5, 0.5)
+            hit = np.hypot(u / size - down, v / size - right) < chance.uniform(0.05, 0.2)
+            canvas[hit & inside] = mark
+    return canvas
+
+
+def _rim(chance: Chance, angle: Plane) -> Plane:
+    """Return how far a rounded thing reaches in each direction (radians), 1 on average."""
+    rim = np.ones_like(angle)
+    for order in range(2, 7):
+        rim += chance.uniform(0, 0.3) / order * np.cos(order * angle + chance.uniform(0, 6.3))
+    return rim
 
 
 def _crowd(chance: Chance, height: int, width: int) -> Picture:
@@ -163,10 +181,10 @@ def _crowd(chance: Chance, height: int, width: int) -> Picture:
     ground, one, other = _palette(chance, 3)
     canvas = _between(ground, one, 0.4 * _noise(chance, height, width, 1.5))
     pitch = min(height, width) / chance.uniform(3, 12)
-    wobble, kind = chance.uniform(0, 0.3), int(chance.integers(0, 3))
-    for row in np.arange(0, height + pitch, pitch):
-        for column in np.arange(0, width + pitch, pitch):
-            centre = float(row + wobble * pitch * chance.normal()), float(column + wobble * pitch * chance.normal())
+    wobble, kind = chance.uniform(0, 0.3), chance.randrange(3)
+    for row in range(math.ceil(height / pitch) + 1):
+        for column in range(math.ceil(width / pitch) + 1):
+            centre = (row + wobble * chance.gauss()) * pitch, (column + wobble * chance.gauss()) * pitch
             colour = _between(one, other, np.float32(chance.random()))
             _stamp(canvas, chance, centre, pitch * chance.uniform(0.3, 0.55), colour=colour, kind=kind)
     return canvas
@@ -177,9 +195,10 @@ def _crowd(chance: Chance, height: int, width: int) -> Picture:
 
 def _noise(chance: Chance, height: int, width: int, slope: float) -> Plane:
     """Return noise of amplitude 1 / frequency^slope, 0 to 1."""
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None] * height, np.fft.rfftfreq(width)[None, :] * width)
+    down, across = np.fft.fftfreq(height, 1 / height), np.fft.rfftfreq(width, 1 / width)
+    frequency = np.hypot(down[:, None], across[None, :]).astype(np.float32)
     frequency[0, 0] = 1
-    waves = np.fft.rfft2(chance.standard_normal((height, width))) / frequency**slope
+    waves = np.fft.rfft2(chance.noise(height, width)) / frequency**slope
     waves[0, 0] = 0
     plane = np.fft.irfft2(waves, (height, width))
     limited: Plane = np.clip(plane / (5 * plane.std()) + 0.5, 0, 1).astype(np.float32)
@@ -188,9 +207,9 @@ def _noise(chance: Chance, height: int, width: int, slope: float) -> Plane:
 
 def _palette(chance: Chance, count: int) -> Picture:
     """Return colours that go together, (count, 3): about one hue, mostly dull, from dark to light."""
-    hue = chance.random() + 0.2 * chance.standard_normal(count)
-    saturation = chance.beta(1.2, 3, count)
-    value = chance.uniform(0.08, 1, count)
+    hue = chance.random() + 0.2 * chance.noise(count)
+    saturation = np.array([chance.betavariate(1.2, 3) for _ in range(count)], np.float32)
+    value = chance.several(count, 0.08, 1)
     wheel = np.abs((hue[:, None] + np.array([0, 2 / 3, 1 / 3])) % 1 * 6 - 3) - 1
     colours: Picture = (value[:, None] * (1 + saturation[:, None] * (np.clip(wheel, 0, 1) - 1))).astype(np.float32)
     return colours
@@ -220,20 +239,28 @@ def _stamp(
     bottom, right = min(height, int(centre[0] + reach) + 1), min(width, int(centre[1] + reach) + 1)
     if top >= bottom or left >= right:
         return
-    y, x = np.mgrid[top:bottom, left:right].astype(np.float32)
-    y, x = (y - centre[0]) / radius, (x - centre[1]) / radius
-    turn, aspect = chance.uniform(0, np.pi), chance.uniform(0.3, 1)
-    u, v = x * np.cos(turn) + y * np.sin(turn), (y * np.cos(turn) - x * np.sin(turn)) / aspect
-    inside = (np.hypot(x, y) < 1, np.maximum(np.abs(u), np.abs(v)) < 1, np.abs(v) < 1 - u**2)[kind]
-    shade = colour + np.float32(chance.uniform(0, 0.15)) * u[..., None]
-    canvas[top:bottom, left:right][inside] = shade[inside]
+    y = (np.arange(top, bottom, dtype=np.float32)[:, None] - centre[0]) / radius
+    x = (np.arange(left, right, dtype=np.float32) - centre[1]) / radius
+    turn, aspect = chance.uniform(0, math.pi), chance.uniform(0.3, 1)
+    cosine, sine = math.cos(turn), math.sin(turn)
+    u, v = x * cosine + y * sine, y * (cosine / aspect) - x * (sine / aspect)
+    if kind == 0:
+        inside = x * x + y * y < 1
+    elif kind == 1:
+        inside = np.maximum(np.abs(u), np.abs(v)) < 1
+    else:
+        inside = np.abs(v) < 1 - u * u
+    shade = colour + chance.uniform(0, 0.15) * u[..., None]
+    np.copyto(canvas[top:bottom, left:right], shade, where=inside[..., None])
+    # Many small steps in a row would keep the interpreter from other threads for as long as it lets one: 5 ms.
+    time.sleep(0)
 
 
 def _blurred(picture: Picture, radius: int) -> Picture:
     """Blur by a box in both directions, twice."""
     for axis in (0, 1, 0, 1):
         padded = np.pad(picture, [(radius + 1, radius) if one == axis else (0, 0) for one in range(3)], mode="edge")
-        sums = np.cumsum(padded, axis=axis, dtype=np.float64)
+        sums = np.cumsum(padded, axis=axis)
         last, first = [slice(None)] * 3, [slice(None)] * 3
         last[axis], first[axis] = slice(2 * radius + 1, None), slice(None, -2 * radius - 1)
         picture = ((sums[tuple(last)] - sums[tuple(first)]) / (2 * radius + 1)).astype(np.float32)
@@ -245,16 +272,16 @@ def _develop(chance: Chance, drawn: Picture) -> NDArray[np.uint8]:
     height, width = drawn.shape[:2]
     picture = drawn.clip(0, 1) * (0.75 + 0.5 * _noise(chance, height, width, 2.0)[..., None])
     if chance.random() < 0.3:
-        picture = _blurred(picture, int(chance.integers(1, 4)))
+        picture = _blurred(picture, chance.randrange(1, 4))
     look = chance.random()
     if look < 0.15:
         picture = picture.mean(axis=2, keepdims=True).repeat(3, axis=2)
     elif look < 0.3:
         picture = picture * np.float32(chance.uniform(0.08, 0.4))
     else:
-        picture = picture * chance.uniform(0.8, 1.2, 3).astype(np.float32)
+        picture = picture * chance.several(3, 0.8, 1.2)
     picture = picture.clip(0, 1) ** np.float32(chance.uniform(0.6, 1.5))
-    picture = picture + np.float32(chance.uniform(0, 0.05)) * chance.standard_normal(picture.shape, dtype=np.float32)
+    picture = picture + chance.uniform(0, 0.05) * chance.noise(height, width, 3)
     pixels: NDArray[np.uint8] = (picture.clip(0, 1) * 255 + 0.5).astype(np.uint8)
     return pixels
 

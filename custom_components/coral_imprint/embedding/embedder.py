@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 import hashlib
+import math
 from pathlib import Path
 import statistics
 import time
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import layout
 from .choice import Choice, choose_runtime
-from .errors import ModelError, RuntimeUnavailable
+from .errors import ModelError, NotAPicture, RuntimeUnavailable
 from .frame import VERSION as FRAME_VERSION, WHOLE, Region, View, cut
 from .runtime import Runtime, RuntimeChoice
 
@@ -31,10 +32,17 @@ TIMED_FRAMES = 32
 MAX_MODEL_BYTES = 64 * 1024 * 1024
 
 
-class Embedder:
-    """Turns pictures into unit vectors, one at a time, in a thread of its own.
+def views(region: Region, network: tuple[int, int] | None) -> list[View]:
+    """Return what is cut from a frame to embed a region: the layout's view, then the network's (by its width and height)."""
+    # Nothing of the layout's grid is spent on padding.
+    part = [View(region, *layout.SIZE, max_stretch=math.inf)]
+    return [*part, View(region, *network)] if network else part
 
-    The runtimes are not thread-safe and a slow one must not occupy the caller's executor, hence the one worker.
+
+class Embedder:
+    """Turns pictures into unit vectors, one at a time, in a thread of its own; many with a second one beside it.
+
+    A slow runtime must not occupy the caller's executor, hence the worker.
     """
 
     def __init__(self, extractor: str, runtime: Runtime | None, choice: Choice, worker: ThreadPoolExecutor) -> None:
@@ -50,6 +58,8 @@ class Embedder:
         first."""
         self._runtime = runtime
         self._worker = worker
+        # Without a thread until many pictures come at once.
+        self._second = ThreadPoolExecutor(1, thread_name_prefix="coral_imprint_second")
         self._times: deque[float] = deque(maxlen=TIMED_FRAMES)
         self._closed = False
 
@@ -88,9 +98,38 @@ class Embedder:
 
         Raises NotAPicture, and RuntimeUnavailable once the embedder was closed.
         """
+        self._check_open()
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self._embed, picture, regions)
+
+    async def embed_many(
+        self, pictures: Sequence[bytes], region: Region = WHOLE
+    ) -> list[NDArray[np.float32] | NotAPicture]:
+        """Embed one region of each of many pictures, in two threads: one is decoded while the network has another.
+
+        Takes the memory of two decodes, and leaves pictures that come meanwhile to `embed` to wait for one picture at most.
+        Returns, in order, the vectors that `embed` would, or what it would raise where that is NotAPicture. Raises
+        RuntimeUnavailable once the embedder was closed.
+        """
+        loop = asyncio.get_running_loop()
+        found: dict[int, NDArray[np.float32] | NotAPicture] = {}
+        waiting = iter(enumerate(pictures))
+
+        async def work(thread: ThreadPoolExecutor) -> None:
+            for number, picture in waiting:
+                self._check_open()
+                try:
+                    (found[number],) = await loop.run_in_executor(thread, self._embed_views, picture, (region,))
+                    self.frames += 1
+                except NotAPicture as error:
+                    found[number] = error
+
+        await asyncio.gather(work(self._worker), work(self._second))
+        return [found[number] for number in range(len(pictures))]
+
+    def _check_open(self) -> None:
+        """Raise RuntimeUnavailable once the embedder was closed."""
         if self._closed:
             raise RuntimeUnavailable("the engine was stopped")
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self._embed, picture, regions)
 
     def _embed(self, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
         """Do the work, in the worker, and count it."""
@@ -102,11 +141,10 @@ class Embedder:
         return vectors
 
     def _embed_views(self, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
-        sizes = [layout.SIZE]
-        if self._runtime:
-            sizes.append(self._runtime.input_size)
-        cuts = cut(picture, [View(region, *size) for region in regions for size in sizes])
-        return [self._join(cuts[at : at + len(sizes)]) for at in range(0, len(cuts), len(sizes))]
+        network = self._runtime.input_size if self._runtime else None
+        parts = [views(region, network) for region in regions]
+        cuts = iter(cut(picture, [view for part in parts for view in part]))
+        return [self._join([next(cuts) for _ in part]) for part in parts]
 
     def _join(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Embed one region from its views: the layout's first, then the network's where there is one."""
@@ -117,6 +155,7 @@ class Embedder:
         """Take no more pictures, finish the one in hand, free the network."""
         self._closed = True
         loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._second.shutdown)
         if self._runtime:
             await loop.run_in_executor(self._worker, self._runtime.close)
 

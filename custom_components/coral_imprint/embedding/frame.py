@@ -4,23 +4,38 @@ The only module that knows Pillow. Bytes come from cameras and uploads: nothing 
 smallest scale that is sharp enough, serves every view of a frame.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 import math
 import struct
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple
 import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from .errors import InvalidRegion, NotAPicture
+from .errors import NotAPicture
 from .jpeg import read_scans
+from .views import MIN_SIDE, TURNS, WHOLE, Box, Place, Region, Size, Turn, View
 
-VERSION: Final = 2
+__all__ = [
+    "MAX_DECODED",
+    "MAX_MEMORY",
+    "MAX_PIXELS",
+    "MIN_SIDE",
+    "VERSION",
+    "WHOLE",
+    "PictureInfo",
+    "Region",
+    "View",
+    "check_picture",
+    "cut",
+    "to_jpeg",
+]
+
+VERSION: Final = 3
 """Goes up whenever the same bytes would give other pixels: part of a fingerprint."""
 
 MAX_PIXELS: Final = 120_000_000
@@ -39,15 +54,6 @@ MAX_PASSES: Final = 600_000_000
 MIN_PIXELS: Final = 8
 """Smallest width and height of a picture, in pixels."""
 
-MIN_SIDE: Final = 0.02
-"""Smallest width and height of a region, as a fraction of the frame's."""
-
-MAX_STRETCH: Final = 1.36
-"""How far a region's shape may be from its view's and still be stretched to it: 4:3, with leeway for odd sizes.
-
-Beyond, it keeps its shape and is padded.
-"""
-
 JPEG_QUALITY: Final = 95
 """Of frames that don't come as JPEG: the picture is the truth, so hardly any loss."""
 
@@ -60,7 +66,6 @@ _FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _LONGEST: Final = 65_500  # of a JPEG's sides
 _JPEG: Final = frozenset({"JPEG", "MPO"})  # MPO: several JPEGs in one file, of which the first counts
 _ORIENTATION_TAG: Final = 0x0112
-_TINY: Final = 1e-9
 
 # What Pillow raises on bytes that are broken in one of the many possible ways.
 _BROKEN: Final = (
@@ -80,128 +85,12 @@ _BROKEN: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A rectangle of a frame, in fractions of its width and height (0..1) from the top left corner.
-
-    Fractions are rounded to 1/10000, so that regions with equal keys are equal.
-
-    Raises:
-        InvalidRegion: not numbers, outside the frame, inside out, or under ``MIN_SIDE`` in a direction.
-
-    """
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    def __post_init__(self) -> None:
-        """Validate and round."""
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise InvalidRegion(f"{name} is no number: {value!r}")
-            if not -_TINY <= value <= 1 + _TINY:
-                raise InvalidRegion(f"{name} is outside the frame (0..1): {value}")
-            object.__setattr__(self, name, abs(round(float(value), 4)))
-        if self.width < -_TINY or self.height < -_TINY:
-            raise InvalidRegion(f"The region is inside out: {self.key}")
-        if min(self.width, self.height) < MIN_SIDE - _TINY:
-            raise InvalidRegion(f"The region is smaller than {MIN_SIDE:.0%} of the frame: {self.key}")
-
-    @property
-    def width(self) -> float:
-        """Width as a fraction of the frame's."""
-        return self.right - self.left
-
-    @property
-    def height(self) -> float:
-        """Height as a fraction of the frame's."""
-        return self.bottom - self.top
-
-    @property
-    def key(self) -> str:
-        """Canonical text, for fingerprints."""
-        return f"{self.left:.4f},{self.top:.4f},{self.right:.4f},{self.bottom:.4f}"
-
-    def as_dict(self) -> dict[str, float]:
-        """Return the four fractions by name, for JSON."""
-        return {"left": self.left, "top": self.top, "right": self.right, "bottom": self.bottom}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what ``as_dict`` returned; other keys are ignored.
-
-        Raises:
-            InvalidRegion: a fraction is missing, or see the class.
-
-        """
-        try:
-            return cls(data["left"], data["top"], data["right"], data["bottom"])
-        except KeyError as error:
-            raise InvalidRegion(f"The region lacks {error}") from error
-
-
-WHOLE: Final = Region(0.0, 0.0, 1.0, 1.0)
-"""The whole frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What an extractor wants from a frame: a region, at a size in pixels."""
-
-    region: Region
-    width: int
-    height: int
-
-
 class PictureInfo(NamedTuple):
     """What a picture is, as it is meant to be shown (EXIF orientation applied)."""
 
     width: int
     height: int
     format: str
-
-
-class _Turn(NamedTuple):
-    """How a stored picture becomes upright: flipped in either direction, then rows and columns swapped."""
-
-    flip_x: bool = False
-    flip_y: bool = False
-    swap: bool = False
-
-    def size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Turn a width and height; its own inverse."""
-        return (size[1], size[0]) if self.swap else size
-
-    def stored(self, region: Region) -> tuple[float, float, float, float]:
-        """Where a region of the upright picture lies in the stored one (left, top, right, bottom)."""
-        left, top, right, bottom = region.left, region.top, region.right, region.bottom
-        if self.swap:
-            left, top, right, bottom = top, left, bottom, right
-        if self.flip_x:
-            left, right = 1 - right, 1 - left
-        if self.flip_y:
-            top, bottom = 1 - bottom, 1 - top
-        return left, top, right, bottom
-
-    def upright(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Turn stored pixels (H, W, 3); the result is a view of them."""
-        turned = pixels[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
-        return turned.swapaxes(0, 1) if self.swap else turned
-
-
-# EXIF 2.32, 4.6.4 A, tag Orientation.
-_TURNS: Final = {
-    2: _Turn(flip_x=True),
-    3: _Turn(flip_x=True, flip_y=True),
-    4: _Turn(flip_y=True),
-    5: _Turn(swap=True),
-    6: _Turn(flip_y=True, swap=True),
-    7: _Turn(flip_x=True, flip_y=True, swap=True),
-    8: _Turn(flip_x=True, swap=True),
-}
 
 
 def check_picture(data: bytes) -> PictureInfo:
@@ -253,8 +142,8 @@ def cut(data: bytes, views: Sequence[View]) -> list[NDArray[np.uint8]]:
     """Cut views out of a picture, all from one decode.
 
     A JPEG is decoded at the smallest of libjpeg's scales (1/8, 1/4, 1/2, 1) that leaves every region as many pixels as
-    its view wants. Regions are stretched to the view's shape by up to ``MAX_STRETCH``; beyond, they keep
-    theirs and are padded with their mean colour.
+    its view wants. Regions are stretched to the view's shape by up to its ``max_stretch``; what they lack beyond is padded with
+    their mean colour. See ``_shrunk`` for how pixels become fewer.
 
     Returns:
         One C-contiguous array per view, in order: (height, width, 3) uint8, RGB, upright.
@@ -264,25 +153,27 @@ def cut(data: bytes, views: Sequence[View]) -> list[NDArray[np.uint8]]:
 
     """
     with _opened(data) as image:
-        turn = _turn(image)
-        contents = [_content(view, turn.size(image.size)) for view in views]
-        reduced = image.draft("RGB", _affordable(_needed(views, contents, turn), image.size))
+        turn, stored = _turn(image), image.size
+        places = [Place.of(view, stored, turn) for view in views]
+        wide, high = zip(*(place.needed for place in places), strict=True) if places else ((1,), (1,))
+        reduced = image.draft("RGB", _affordable((max(wide), max(high)), stored))
         # A JPEG's scaled size is rounded up; its pixels cover this much of it.
-        extent = reduced[1][2:] if reduced else image.size
+        extent = reduced[1][2:] if reduced else stored
         image.load()
         frame = _rgb(image)
-        return [_cut_one(frame, extent, view, content, turn) for view, content in zip(views, contents, strict=True)]
+        return [
+            _cut_one(frame, extent, place, place.blocks(stored, round(stored[0] / extent[0])), turn) for place in places
+        ]
 
 
 def _cut_one(
-    frame: Image.Image, extent: tuple[float, float], view: View, content: tuple[int, int], turn: _Turn
+    frame: Image.Image, extent: tuple[float, float], place: Place, blocks: Size, turn: Turn
 ) -> NDArray[np.uint8]:
-    """Cut one view out of a decoded frame; ``content`` is its size in the view, without padding."""
-    left, top, right, bottom = turn.stored(view.region)
-    box = (left * extent[0], top * extent[1], right * extent[0], bottom * extent[1])
-    piece = frame.resize(turn.size(content), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+    """Cut one view out of a decoded frame, of which its content takes these blocks."""
+    view = place.view
+    piece = _shrunk(frame, place.box(extent), place.size, blocks)
     pixels = np.empty((view.height, view.width, 3), np.uint8)
-    width, height = content
+    width, height = turn.size(place.size)
     if (width, height) != (view.width, view.height):
         pixels[:] = np.asarray(piece.resize((1, 1), Image.Resampling.BOX))
     x, y = (view.width - width) // 2, (view.height - height) // 2
@@ -290,22 +181,28 @@ def _cut_one(
     return pixels
 
 
-def _content(view: View, frame: tuple[int, int]) -> tuple[int, int]:
-    """Size (width, height) that a region takes in its view: all of it, or its own shape where that is too different."""
-    aspect = view.region.width * frame[0] / (view.region.height * frame[1])
-    excess = aspect * view.height / view.width
-    if excess > MAX_STRETCH:
-        return view.width, max(1, round(view.height / excess))
-    if excess < 1 / MAX_STRETCH:
-        return max(1, round(view.width * excess)), view.height
-    return view.width, view.height
+def _shrunk(frame: Image.Image, box: Box, size: Size, blocks: Size) -> Image.Image:
+    """Resize a box of a frame: whole blocks of pixels are averaged, of what is left (less than two for one) the nearest is taken.
 
-
-def _needed(views: Sequence[View], contents: Sequence[tuple[int, int]], turn: _Turn) -> tuple[int, int]:
-    """Size that the stored frame needs so that no region has fewer pixels than its view takes."""
-    wide = [math.ceil(content[0] / view.region.width) for view, content in zip(views, contents, strict=True)]
-    high = [math.ceil(content[1] / view.region.height) for view, content in zip(views, contents, strict=True)]
-    return turn.size((max(wide, default=1), max(high, default=1)))
+    Networks were trained on pictures resized without smoothing and answer better to sharp ones, but pixels that are left out
+    altogether are noise. In a direction with fewer pixels than asked for, what lies between them is interpolated.
+    """
+    if blocks != (1, 1):
+        # From a multiple of the blocks' part that libjpeg averages when it decodes at a fraction, or nearly so.
+        left, top = (int(start) // block * block for start, block in zip(box[:2], blocks, strict=True))
+        right, bottom = (min(math.ceil(end), most) for end, most in zip(box[2:], frame.size, strict=True))
+        frame = frame.reduce(blocks, (left, top, right, bottom))
+        across, down = blocks
+        box = (box[0] - left) / across, (box[1] - top) / down, (box[2] - left) / across, (box[3] - top) / down
+    x, y = (
+        Image.Resampling.NEAREST if length >= wanted else Image.Resampling.BILINEAR
+        for length, wanted in zip((box[2] - box[0], box[3] - box[1]), size, strict=True)
+    )
+    if x == y:
+        return frame.resize(size, x, box)
+    rows = math.floor(box[1]), math.ceil(box[3])
+    lines = frame.resize((size[0], rows[1] - rows[0]), x, (box[0], rows[0], box[2], rows[1]))
+    return lines.resize(size, y, (0, box[1] - rows[0], size[0], box[3] - rows[0]))
 
 
 def _affordable(needed: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
@@ -366,15 +263,15 @@ def _suspicion(data: bytes) -> str:
     return "This is no picture of a known format (JPEG, PNG, WebP, GIF, BMP)"
 
 
-def _turn(image: ImageFile.ImageFile) -> _Turn:
+def _turn(image: ImageFile.ImageFile) -> Turn:
     """Read which way up a picture is; upright where its EXIF data say nothing, or nonsense."""
     if image.format not in _JPEG:
         image.load()  # a PNG may say so behind its pixels
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG)
     except _BROKEN:
-        return _Turn()
-    return _TURNS.get(orientation, _Turn()) if isinstance(orientation, int) else _Turn()
+        return Turn()
+    return TURNS.get(orientation, Turn()) if isinstance(orientation, int) else Turn()
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Goes up whenever the same pixels would give another vector: part of a fingerprint."""
 
 SIZE: Final = (64, 64)
@@ -38,6 +38,11 @@ _GRADIENT_WEIGHT: Final = np.float32(1 / 3.75)
 """Brings the gradients of an ordinary picture to length 1."""
 _COLOUR_WEIGHT: Final = np.float32(1.4)
 _PALETTE_WEIGHT: Final = np.float32(0.25)
+_BESIDE_NETWORK: Final = np.float32(2.8)
+"""How much more palettes weigh beside a network's embedding.
+
+Alone, they are held low, since they change with the light. A network sees through that, but hardly tells colours apart.
+"""
 
 _GRADIENTS: Final = (_CELLS - 1) ** 2 * 4 * _ORIENTATIONS
 _COLOURS: Final = _CELLS**2 * 3
@@ -73,16 +78,16 @@ def join(network: NDArray[np.float32] | None, layout: NDArray[np.float32], weigh
 
     Args:
         network: (n,) float32 of any length but 0; None where there is no network: then the layout stands alone.
-        layout: (m,) float32 of any length but 0.
+        layout: (``LENGTH``,) float32, as ``describe`` returns it.
         weight: length of the layout's part beside the network's, which is 1.
 
     Returns:
-        (n + m,) float32 of length 1.
+        (n + ``LENGTH``,) float32 of length 1.
 
     """
     if network is None:
         return _unit(layout)
-    return _unit(np.concatenate((_unit(network), np.float32(weight) * _unit(layout))))
+    return _unit(np.concatenate((_unit(network), np.float32(weight) * _unit(layout * _BESIDE))))
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -103,14 +108,19 @@ def _gradients(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     turns = np.arctan2(down, across) * np.float32(1 / np.pi)
     position = ((turns - np.floor(turns)) * _ORIENTATIONS).ravel()
     lower = np.minimum(position.astype(np.intp), _ORIENTATIONS - 1)
-    strength = np.hypot(across, down).ravel()
+    strength = np.sqrt(across * across + down * down).ravel()
     upper_share = strength * (position - lower)
-    votes = np.zeros((_SIDE**2, _ORIENTATIONS), np.float32)
-    votes[_PIXEL, lower] = strength - upper_share
-    votes[_PIXEL, (lower + 1) % _ORIENTATIONS] = upper_share
+    # One column more than orientations: the last one's upper neighbour is the first.
+    votes = np.zeros(_SIDE**2 * (_ORIENTATIONS + 1), np.float32)
+    at = _FIRST_VOTE + lower
+    votes[at] = strength - upper_share
+    votes[at + 1] = upper_share
     # Pooling in small products: one large one would wake the threads of the linear algebra library.
-    columns = _POOL @ votes.reshape(_SIDE, _SIDE, _ORIENTATIONS)
-    cells = (_POOL @ columns.reshape(_SIDE, -1)).reshape(_CELLS, _CELLS, _ORIENTATIONS)
+    halves = np.split(votes.reshape(_SIDE, -1), 2, axis=1)
+    lines = np.concatenate([_POOL @ half for half in halves], axis=1)
+    pooled = _POOL @ lines.reshape(_CELLS, _SIDE, _ORIENTATIONS + 1)
+    pooled[..., 0] += pooled[..., -1]
+    cells = pooled[..., :-1]
     blocks = np.concatenate((cells[:-1, :-1], cells[:-1, 1:], cells[1:, :-1], cells[1:, 1:]), axis=2)
     blocks /= np.sqrt(np.square(blocks).sum(axis=2, keepdims=True) + _NOISE**2)
     clipped: NDArray[np.float32] = np.minimum(blocks, _CLIP).ravel()
@@ -119,21 +129,22 @@ def _gradients(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _colours(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Mean colour of each cell in Oklab (Björn Ottosson, 2020): (192,) of length 1."""
-    light = _LINEAR[pixels].reshape(_CELLS, _CELL, _CELLS, _CELL, 3).mean(axis=(1, 3))
+    lines = _LINEAR.take(pixels).reshape(_CELLS, _CELL, _SIDE * 3).sum(axis=1)
+    light = lines.reshape(_CELLS, _CELLS, _CELL, 3).sum(axis=2) * np.float32(1 / _CELL**2)
     cones = np.cbrt(light @ _LIGHT_TO_CONES)
     return _unit((cones @ _CONES_TO_OKLAB + np.float32(_TINY)).ravel())
 
 
 def _palettes(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Histogram of hue and saturation of each quadrant, square root: (128,) of length 1."""
-    coarse = (pixels >> 3).astype(np.intp)
-    bins = _PALETTE_BIN[coarse[..., 0], coarse[..., 1], coarse[..., 2]] + _QUADRANT_OF
+    colours = ((pixels >> 3) @ _COLOUR_STEPS).astype(np.intp)
+    bins = _PALETTE_BIN.take(colours) + _QUADRANT_OF
     counts = np.bincount(bins.ravel(), minlength=_PALETTES)
     return _unit(np.sqrt(counts.astype(np.float32)))
 
 
 def _palette_bins() -> NDArray[np.intp]:
-    """Bin of every colour of 5 bits a channel, (32, 32, 32): hue in eighths of a circle from red, HSV saturation."""
+    """Bin of every colour of 5 bits a channel, red first, (32768,): hue in eighths of a circle from red, HSV saturation."""
     level = (np.arange(32) + 0.5) / 32
     red, green, blue = np.meshgrid(level, level, level, indexing="ij")
     value = np.maximum(np.maximum(red, green), blue)
@@ -146,7 +157,7 @@ def _palette_bins() -> NDArray[np.intp]:
     )
     hue_bin = np.minimum((hue % 6 / 6 * _HUES).astype(np.intp), _HUES - 1)
     saturation_bin = np.minimum((chroma / value * _SATURATIONS).astype(np.intp), _SATURATIONS - 1)
-    bins: NDArray[np.intp] = np.where(chroma < _GREY, 0, hue_bin * _SATURATIONS + saturation_bin)
+    bins: NDArray[np.intp] = np.where(chroma < _GREY, 0, hue_bin * _SATURATIONS + saturation_bin).ravel()
     return bins
 
 
@@ -170,7 +181,9 @@ def _quadrants() -> NDArray[np.intp]:
     return starts
 
 
-_PIXEL: Final = np.arange(_SIDE**2)
+_BESIDE: Final = np.repeat(np.array([1, _BESIDE_NETWORK], np.float32), (_GRADIENTS + _COLOURS, _PALETTES))
+_FIRST_VOTE: Final = np.arange(_SIDE**2) * (_ORIENTATIONS + 1)
+_COLOUR_STEPS: Final = np.array([1024, 32, 1], np.float32)
 _POOL: Final = _pool()
 _QUADRANT_OF: Final = _quadrants()
 _PALETTE_BIN: Final = _palette_bins()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import TypeAlias
 
 import numpy as np
@@ -80,7 +81,7 @@ def learning_curve(
     size = 1
     while size < most:
         # Each point draws for itself, so that one more point leaves the others as they were.
-        point = _point(rows, own, size, fit=fit, repeats=repeats, chance=np.random.default_rng([seed, size]))
+        point = _point(rows, own, size, fit=fit, repeats=repeats, chance=Random(f"{seed} {size}"))
         if point is not None:
             points.append(point)
         size *= 2
@@ -152,16 +153,16 @@ def _point(
     *,
     fit: Fit,
     repeats: int,
-    chance: np.random.Generator,
+    chance: Random,
 ) -> Point | None:
     right: dict[str, list[bool]] = {name: [] for name in rows}
     examples = []
     for _ in range(repeats):
         taught = {}
         for name, names in own.items():
-            known = np.unique(names)
+            known = sorted(set(names.tolist()))
             take = max(1, min(size, len(known) - 1))
-            taught[name] = np.isin(names, chance.choice(known, take, replace=False))
+            taught[name] = np.isin(names, chance.sample(known, take))
         used = np.unique(np.concatenate([own[name][mask] for name, mask in taught.items()]))
         head = fit(
             {name: rows[name][mask] for name, mask in taught.items()},

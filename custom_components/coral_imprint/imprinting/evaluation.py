@@ -7,6 +7,7 @@ are therefore grouped into occasions by time, and an occasion is taught or asked
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from random import Random
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -177,7 +178,7 @@ def cross_validate(
     if len(embeddings) < 2:
         return None
     places = {name: _places(name, groups[name]) for name in embeddings}
-    folds = _deal(places, most_folds, np.random.default_rng(seed))
+    folds = _deal(places, most_folds, Random(seed))
     found: list[Trial] = []
     for fold in range(max(folds.values(), default=-1) + 1):
         out = {name: np.array([folds[place] == fold for place in own], dtype=bool) for name, own in places.items()}
@@ -229,7 +230,7 @@ def _places(name: str, groups: Sequence[str]) -> list[_Place]:
     return [(name, 1 if row < half else 2) for row in range(len(groups))]
 
 
-def _deal(places: Mapping[str, Sequence[_Place]], most: int, chance: np.random.Generator) -> dict[_Place, int]:
+def _deal(places: Mapping[str, Sequence[_Place]], most: int, chance: Random) -> dict[_Place, int]:
     """Return the fold of each place, dealt out from the largest: where its classes are least present yet.
 
     A fold that would hold all of a class is the last choice, an empty one the first.
@@ -240,7 +241,7 @@ def _deal(places: Mapping[str, Sequence[_Place]], most: int, chance: np.random.G
             of_place = share.setdefault(place, {})
             of_place[name] = of_place.get(name, 0.0) + 1 / len(own)
     known = list(share)
-    shuffled = [known[index] for index in chance.permutation(len(known))]
+    shuffled = chance.sample(known, len(known))
     shuffled.sort(key=lambda place: -sum(share[place].values()))
     present = [dict.fromkeys(places, 0.0) for _ in range(most)]
 

@@ -16,14 +16,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-LEVEL: Final = 0.54
+LEVEL: Final = 0.50
 """Cosine to its only example, after centring, from which a look is plausible for a class. About one in 200 foreign pictures reaches it."""
 
 LEVEL_PER_DOUBLING: Final = 0.015
 """How much is added for each doubling of the examples compared with: the largest of more cosines is larger."""
 
 USUAL_CLUTTER: Final = 0.27
-CLUTTER_SHARE: Final = 0.4
+CLUTTER_SHARE: Final = 0.7
 """Where more than one in 100 pictures of clutter comes nearer to the examples than this, the level rises by this part of
 the excess: a small network, or a scene without structure, leaves all pictures more alike."""
 
@@ -103,8 +103,11 @@ def make_bank(clutter: Vectors, foreign: Vectors | None = None) -> Bank:
         foreign = np.zeros((0, clutter.shape[1]), np.float32)
     if foreign.ndim != 2 or foreign.shape[1] != clutter.shape[1]:
         raise ValueError(f"foreign embeddings of shape {foreign.shape} beside clutter of {clutter.shape}")
-    centre = _unit(clutter).mean(axis=0).astype(np.float32)
-    return Bank(_frozen(centre), _frozen(_centred(clutter, centre)), _frozen(_centred(foreign, centre)))
+    rows = _unit(clutter)
+    centre = rows.mean(axis=0)
+    # In place: the clutter is all that a bank takes of memory, also while it is made.
+    rows -= centre
+    return Bank(_frozen(centre), _frozen(_scaled(rows)), _frozen(_centred(foreign, centre)))
 
 
 def fit_plausibility(
@@ -171,16 +174,23 @@ def _spread_out(rows: Vectors, most: int) -> NDArray[np.intp]:
 
 
 def _centred(rows: Vectors, centre: Vectors) -> Vectors:
-    return _unit(_unit(rows) - centre)
+    unit = _unit(rows)
+    unit -= centre
+    return _scaled(unit)
 
 
 def _unit(rows: Vectors) -> Vectors:
-    """Bring rows to length 1. Raises ValueError where one has no direction."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    """Return a copy of rows with length 1. Raises ValueError where one has no direction."""
+    return _scaled(rows.astype(np.float32))
+
+
+def _scaled(rows: Vectors) -> Vectors:
+    """Bring rows to length 1, in place. Raises ValueError where one has no direction."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     if not (np.isfinite(lengths) & (lengths > 0)).all():
         raise ValueError("an embedding without a direction (zero, NaN or infinite)")
-    unit: Vectors = (rows / lengths).astype(np.float32)
-    return unit
+    rows /= lengths[:, None]
+    return rows
 
 
 def _frozen(values: Vectors) -> Vectors:
