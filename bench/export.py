@@ -29,7 +29,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components"
 from bench.evaluate import Episode, PictureSet, draw_episode, files_of, numbers, warn
 from embedding import layout
 from embedding.columns import imported_classes
-from embedding.embedder import LAYOUT_WEIGHT
 from embedding.errors import EmbeddingError, NotAPicture
 from embedding.export import Arithmetic, export_model
 from embedding.frame import WHOLE, View, cut
@@ -77,7 +76,7 @@ def load(folder: Path, data: bytes) -> Pictures:
         vector = runtime.embed(picture)
         pixels.append(picture)
         alone.append(vector / np.linalg.norm(vector))
-        joined.append(layout.join(vector, layout.describe(small), LAYOUT_WEIGHT))
+        joined.append(layout.join(vector, layout.describe(small)))
         classes.append(name)
         groups.append(group)
     return Pictures(pixels, np.stack(alone), PictureSet(np.stack(joined), np.array(classes), np.array(groups), 0.0))

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.evaluate import Vectors, embed_folder, files_of, numbers
+from bench.evaluate import PictureSet, Vectors, embed_folder, files_of, numbers
 from embedding import BUILTIN, Embedder, EmbeddingError, open_embedder
-from embedding.clutter import COUNT, encoded
-from imprinting.calibration import calibrate, calibration_error, probabilities
+from embedding.clutter import COUNT, SIZE, encoded
+from embedding.parts import foreign_emphasis
+from imprinting.calibration import calibration_error, probabilities
 from imprinting.head import fit, fit_lda, fit_ridge
-from imprinting.plausibility import Bank, fit_plausibility, make_bank
+from imprinting.plausibility import fit_plausibility, make_bank
 
 MOST_QUERIES: Final = 200
 """Pictures of a class asked for in one draw."""
@@ -37,7 +38,8 @@ QUANTILE: Final = 0.05
 Rows = NDArray[np.intp]
 Draw = tuple[Mapping[str, Rows], Mapping[str, Rows]]
 """Rows of examples and of queries, by class."""
-Rule = Callable[[Mapping[str, Vectors], Bank], Callable[[Vectors], NDArray[np.bool_]]]
+Occasions = Mapping[str, Sequence[str]]
+Rule = Callable[[Mapping[str, Vectors], Vectors, Occasions], Callable[[Vectors], NDArray[np.bool_]]]
 """Learns from examples by class; tells of vectors, shape (n, d), which are taken for anything that was taught."""
 
 
@@ -77,9 +79,12 @@ def camera(classes: NDArray[np.str_], groups: NDArray[np.str_], shots: int, chan
     return examples, queries
 
 
-def ours(examples: Mapping[str, Vectors], bank: Bank) -> Callable[[Vectors], NDArray[np.bool_]]:
+def ours(
+    examples: Mapping[str, Vectors], clutter: Vectors, occasions: Occasions
+) -> Callable[[Vectors], NDArray[np.bool_]]:
     """Accept as the decision does: where the head's best class is plausible."""
-    head, plausibility = fit(examples), fit_plausibility(examples, bank)
+    bank = make_bank(clutter, emphasis=foreign_emphasis(clutter.shape[1]))
+    head, plausibility = fit(examples), fit_plausibility(examples, bank, occasions)
 
     def accept(vectors: Vectors) -> NDArray[np.bool_]:
         found = []
@@ -91,23 +96,25 @@ def ours(examples: Mapping[str, Vectors], bank: Bank) -> Callable[[Vectors], NDA
     return accept
 
 
-def by_cosine(levels: Callable[[Mapping[str, Vectors], Vectors, Bank], NDArray[np.float64]]) -> Rule:
+def by_cosine(levels: Callable[[Mapping[str, Vectors], Vectors, Vectors], NDArray[np.float64]]) -> Rule:
     """Accept where the cosine to any class's mean is above its level."""
 
-    def learn(examples: Mapping[str, Vectors], bank: Bank) -> Callable[[Vectors], NDArray[np.bool_]]:
+    def learn(
+        examples: Mapping[str, Vectors], clutter: Vectors, _: Occasions
+    ) -> Callable[[Vectors], NDArray[np.bool_]]:
         prototypes = np.stack([unit(part.mean(axis=0)) for part in examples.values()])
-        level = levels(examples, prototypes, bank)
+        level = levels(examples, prototypes, clutter)
         return lambda vectors: np.asarray((vectors @ prototypes.T > level).any(axis=1), bool)
 
     return learn
 
 
-def fixed(examples: Mapping[str, Vectors], prototypes: Vectors, bank: Bank) -> NDArray[np.float64]:
+def fixed(examples: Mapping[str, Vectors], prototypes: Vectors, clutter: Vectors) -> NDArray[np.float64]:
     """Return the same level for all."""
     return np.full(len(examples), FIXED)
 
 
-def left_out(examples: Mapping[str, Vectors], prototypes: Vectors, bank: Bank) -> NDArray[np.float64]:
+def left_out(examples: Mapping[str, Vectors], prototypes: Vectors, clutter: Vectors) -> NDArray[np.float64]:
     """Return a low quantile of each class's examples' cosines to the mean of the others; 1 of one example."""
     found = []
     for part in examples.values():
@@ -116,14 +123,9 @@ def left_out(examples: Mapping[str, Vectors], prototypes: Vectors, bank: Bank) -
     return np.array(found)
 
 
-def of_clutter(examples: Mapping[str, Vectors], prototypes: Vectors, bank: Bank) -> NDArray[np.float64]:
+def of_clutter(examples: Mapping[str, Vectors], prototypes: Vectors, clutter: Vectors) -> NDArray[np.float64]:
     """Return the largest cosine of drawn clutter to each class's mean."""
-    clutter = bank.clutter + 0.0
-    # What the bank keeps is centred and of length 1; where on that line the unit vector lay is the larger root.
-    along = clutter @ bank.centre
-    length = -along + np.sqrt(along**2 + 1 - bank.centre @ bank.centre)
-    whole = bank.centre + clutter * length[:, None]
-    return np.asarray((whole @ prototypes.T).max(axis=0), np.float64)
+    return np.asarray((clutter @ prototypes.T).max(axis=0), np.float64)
 
 
 RULES: Final[Mapping[str, Rule]] = {
@@ -135,8 +137,6 @@ RULES: Final[Mapping[str, Rule]] = {
 WAYS: Final = {"spread": spread, "burst": burst, "camera": camera}
 HEADS: Final = {"imprint": fit, "ridge": fit_ridge, "lda": fit_lda}
 
-CALIBRATED: Final = [f"{kind} {way}" for kind in HEADS for way in ("own", "calibrate")]
-
 
 def unit(vector: Vectors) -> Vectors:
     """Bring a vector to length 1."""
@@ -144,17 +144,13 @@ def unit(vector: Vectors) -> Vectors:
     return found
 
 
-def foresight(
-    kind: str, examples: Mapping[str, Vectors], queries: Mapping[str, Vectors], *, generic: bool
-) -> NDArray[np.float64]:
-    """Return the probabilities of queries beside the right column, (n, C + 1), by a head's own scale or the generic one."""
-    learn = HEADS[kind]
+def foresight(kind: str, examples: Mapping[str, Vectors], queries: Mapping[str, Vectors]) -> NDArray[np.float64]:
+    """Return the probabilities of queries beside the right column, (n, C + 1)."""
     groups = {name: [f"{name} {row}" for row in range(len(part))] for name, part in examples.items()}
-    head = learn(examples, groups)
-    scale = calibrate(examples, groups, learn) if generic else head.scale
+    head = HEADS[kind](examples, groups)
     logits = head.logits(np.concatenate(list(queries.values())))
     truth = np.repeat(np.arange(len(queries)), [len(part) for part in queries.values()])
-    return np.concatenate([probabilities(logits, scale), truth[:, None]], axis=1)
+    return np.concatenate([probabilities(logits, head.scale), truth[:, None]], axis=1)
 
 
 def draws(
@@ -172,21 +168,31 @@ def draws(
             return
 
 
-def measure(vectors: Vectors, episodes: Sequence[Draw], unknowns: Vectors, bank: Bank) -> dict[str, object]:
+def occasions_of(way: str, rows: Rows, groups: NDArray[np.str_]) -> list[str]:
+    """Return what the integration would see by the clock: a burst is one occasion, pictures of one camera are one each."""
+    if way == "burst":
+        return ["burst"] * len(rows)
+    together = way == "spread" and len(np.unique(groups)) > 1
+    return [str(groups[row]) if together else str(row) for row in rows]
+
+
+def measure(
+    pictures: PictureSet, way: str, episodes: Sequence[Draw], unknowns: Vectors, clutter: Vectors
+) -> dict[str, object]:
     """Sum up the draws of one set and number of examples."""
     genuine: dict[str, list[float]] = {name: [] for name in RULES}
     foreign: dict[str, list[float]] = {name: [] for name in RULES}
-    looks: dict[str, list[NDArray[np.float64]]] = {kind: [] for kind in CALIBRATED}
+    looks: dict[str, list[NDArray[np.float64]]] = {kind: [] for kind in HEADS}
     for rows, asked in episodes:
-        examples = {name: vectors[own] for name, own in rows.items()}
-        queries = {name: vectors[own] for name, own in asked.items()}
+        examples = {name: pictures.vectors[own] for name, own in rows.items()}
+        occasions = {name: occasions_of(way, own, pictures.groups) for name, own in rows.items()}
+        queries = {name: pictures.vectors[own] for name, own in asked.items()}
         for name, rule in RULES.items():
-            accept = rule(examples, bank)
+            accept = rule(examples, clutter, occasions)
             genuine[name].append(float(np.mean([accept(part).mean() for part in queries.values()])))
             foreign[name].append(float(accept(unknowns).mean()))
         for kind, kept in looks.items():
-            own, _, way = kind.partition(" ")
-            kept.append(foresight(own, examples, queries, generic=way == "calibrate"))
+            kept.append(foresight(kind, examples, queries))
     report: dict[str, object] = {"draws": len(episodes)}
     for name in RULES:
         report[name] = {"genuine": percent(genuine[name]), "unknown": percent(foreign[name])}
@@ -201,16 +207,22 @@ def percent(shares: Sequence[float]) -> float:
     return round(float(np.mean(shares)) * 100, 2)
 
 
-async def embed_clutter(embedder: Embedder, count: int) -> Vectors:
+async def embed_clutter(embedder: Embedder, count: int, size: tuple[int, int]) -> Vectors:
     """Embed drawn clutter by the way of a camera's pictures."""
-    return np.stack([await embedder.embed(picture) for picture in encoded(count)])
+    return np.stack([await embedder.embed(picture) for picture in encoded(count, size)])
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """Read a width and height, such as 96x54."""
+    width, height = text.split("x")
+    return int(width), int(height)
 
 
 async def run(options: argparse.Namespace) -> dict[str, object]:
     """Embed everything once, and measure every set."""
     report: dict[str, object] = {}
     async with open_embedder(options.extractor, options.runtime) as embedder:
-        bank = make_bank(await embed_clutter(embedder, options.clutter))
+        clutter = await embed_clutter(embedder, options.clutter, options.size)
         paths = sorted(path for path in options.unknowns.rglob("*") if path.is_file())
         unknowns = (await embed_folder(embedder, [("", "", path) for path in paths], embedder.length)).vectors
         for way in WAYS:
@@ -220,7 +232,7 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
                     episodes = list(draws(way, pictures.classes, pictures.groups, shots, options))
                     if episodes:
                         name = f"{folder.resolve().name} {way} {shots}"
-                        report[name] = measure(pictures.vectors, episodes, unknowns, bank)
+                        report[name] = measure(pictures, way, episodes, unknowns, clutter)
     return report
 
 
@@ -235,6 +247,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shots", type=numbers, default=[1, 5, 20])
     parser.add_argument("--draws", type=int, default=50)
     parser.add_argument("--clutter", type=int, default=COUNT, help="pictures drawn")
+    parser.add_argument(
+        "--size", type=size_of, default=SIZE, help="of the pictures drawn; classifiers of whole frames use 96x54"
+    )
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .const import DOMAIN
-from .embedding import CLUTTER_VERSION, WHOLE, Embedder, Region, drawn_clutter
+from .embedding import CLUTTER_VERSION, WHOLE, Embedder, Region, drawn_clutter, foreign_emphasis
 from .imprinting import Bank, EmbeddingCache, StoreFailed, make_bank
 from .lens import Lens
 from .models import cache_folder
@@ -100,4 +100,5 @@ def _keep(cache: EmbeddingCache, number: int, vector: NDArray[np.float32]) -> No
 
 def _from_cache(cache: EmbeddingCache) -> Bank:
     found = (cache.get(_key(number)) for number in range(COUNT))
-    return make_bank(np.stack([vector for vector in found if vector is not None]))
+    clutter = np.stack([vector for vector in found if vector is not None])
+    return make_bank(clutter, emphasis=foreign_emphasis(clutter.shape[1]))

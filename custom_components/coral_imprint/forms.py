@@ -112,7 +112,7 @@ def classifier_schema(*, new: bool) -> vol.Schema:
                     {
                         **_numbers(DECISION_OPTIONS),
                         vol.Required(CONF_HEAD, default=HEAD_AUTO): _choice([HEAD_AUTO, *KINDS], CONF_HEAD),
-                        vol.Required(CONF_REJECT_FOREIGN, default=False): BooleanSelector(),
+                        vol.Required(CONF_REJECT_FOREIGN, default=True): BooleanSelector(),
                     }
                 ),
                 {"collapsed": True},

@@ -84,7 +84,7 @@ class ClassifierSettings:
     """Background class to begin with."""
     head: str | None = None
     """Kind of head; None: what the examples speak for."""
-    reject_foreign: bool = False
+    reject_foreign: bool = True
     """Whether looks that resemble nothing that was taught name no class."""
     false_alarms: float = 0.0
     """False alarms a month and class that are accepted; 0: thresholds are as the rules say."""
@@ -115,7 +115,7 @@ class ClassifierSettings:
             classes=tuple(data.get(CONF_CLASSES, ())),
             background=data.get(CONF_BACKGROUND) or None,
             head=None if (head := decision.get(CONF_HEAD, HEAD_AUTO)) == HEAD_AUTO else str(head),
-            reject_foreign=bool(decision.get(CONF_REJECT_FOREIGN, False)),
+            reject_foreign=bool(decision.get(CONF_REJECT_FOREIGN, True)),
             false_alarms=option(FALSE_ALARMS),
         )
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedding import layout
-from embedding.embedder import LAYOUT_WEIGHT
+from embedding import layout, parts
 from embedding.errors import EmbeddingError
 from embedding.export import export_model
 from embedding.parts import joined_weight, network_length, network_part, same_extractor
@@ -24,7 +23,7 @@ def test_the_networks_part_is_the_networks_embedding() -> None:
         RANDOM.normal(size=LENGTH).astype(np.float32),
         RANDOM.normal(size=layout.LENGTH).astype(np.float32),
     )
-    joined = layout.join(network, described, LAYOUT_WEIGHT)
+    joined = layout.join(network, described)
     assert network_length(len(joined)) == LENGTH
     expected = network / np.linalg.norm(network)
     np.testing.assert_allclose(network_part(joined), expected, atol=1e-6)
@@ -96,3 +95,9 @@ def test_published_extractors() -> None:
     for name, data in files.items():
         for other, against in files.items():
             assert same_extractor(data, against) == (name == other)
+
+
+def test_emphasis_lengthens_the_layout_and_leaves_one_part_alone() -> None:
+    factors = parts.foreign_emphasis(layout.LENGTH + 5)
+    assert factors.tolist() == [1.0] * 5 + [parts.FOREIGN_EMPHASIS] * layout.LENGTH
+    assert (parts.foreign_emphasis(layout.LENGTH) == 1).all(), "the built-in extractor has one part only"

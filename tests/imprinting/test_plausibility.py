@@ -134,3 +134,26 @@ def test_what_doesnt_fit_is_refused() -> None:
             learned.margins(look)
     assert fit_plausibility({}, bank).margins(CLUTTER[0]) == {}
     assert not learned.references.flags.writeable
+
+
+def test_emphasis_decides_which_dimensions_tell_foreign_pictures() -> None:
+    """Pictures that differ from the examples only in what doesn't count are plausible."""
+    half = LENGTH // 2
+    shown = np.concatenate([np.ones(half, np.float32), np.zeros(LENGTH - half, np.float32)])
+    one = around(A, 3, 0.2, 3)
+    other = around(A, 1, 0.2, 8)[0]
+    other[half:] = around(B, 1, 0.2, 9)[0][half:]
+    plain = fit_plausibility({"a": one}, make_bank(CLUTTER)).margins(other)["a"]
+    emphasised = fit_plausibility({"a": one}, make_bank(CLUTTER, emphasis=shown)).margins(other)["a"]
+    assert plain < 0 < emphasised
+    with pytest.raises(ValueError, match="emphasis"):
+        make_bank(CLUTTER, emphasis=shown[1:])
+
+
+def test_a_class_that_always_looks_the_same_asks_more_of_a_look() -> None:
+    bank = make_bank(CLUTTER)
+    alike = {"a": around(A, 6, 0.05, 3)}
+    burst = fit_plausibility(alike, bank, {"a": ["one"] * 6})
+    days = fit_plausibility(alike, bank)
+    assert days.levels[0] > burst.levels[0]
+    assert days.margins(around(A, 1, 0.05, 99)[0])["a"] > 0

@@ -26,7 +26,7 @@ from .export import export_model, labels_text
 from .frame import WHOLE, Region, check_picture, to_jpeg
 from .litert import REQUIREMENT as LITERT_REQUIREMENT, available as litert_available, installable as litert_installable
 from .network_classes import NetworkClasses, network_classes
-from .parts import joined_weight, network_length, network_part, same_extractor
+from .parts import foreign_emphasis, joined_weight, network_length, network_part, same_extractor
 from .runtime import RuntimeChoice
 from .trial import exported_answers, layer_answers
 
@@ -65,6 +65,7 @@ __all__ = [
     "export_model",
     "exported_answers",
     "find_file",
+    "foreign_emphasis",
     "joined_weight",
     "known_weight",
     "labels_text",

@@ -23,9 +23,6 @@ from .runtime import Runtime, RuntimeChoice
 BUILTIN = "builtin"
 """Name of the built-in extractor: the layout descriptor alone, no network, no file."""
 
-LAYOUT_WEIGHT = 0.7
-"""Length of the layout part beside the network's unit embedding, before both are normalised together."""
-
 TIMED_FRAMES = 32
 """How many of the last frames the time per frame is the median of."""
 
@@ -80,7 +77,7 @@ class Embedder:
                 self.extractor,
                 self.runtime,
                 f"frame{FRAME_VERSION}",
-                f"layout{layout.VERSION}x{LAYOUT_WEIGHT if self._runtime else 1.0}",
+                f"layout{layout.VERSION}x{layout.WEIGHT if self._runtime else 1.0}",
                 region.key,
             )
         )
@@ -149,7 +146,7 @@ class Embedder:
     def _join(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Embed one region from its views: the layout's first, then the network's where there is one."""
         network = self._runtime.embed(views[1]) if self._runtime else None
-        return layout.join(network, layout.describe(views[0]), LAYOUT_WEIGHT)
+        return layout.join(network, layout.describe(views[0]), layout.WEIGHT)
 
     async def aclose(self) -> None:
         """Take no more pictures, finish the one in hand, free the network."""

@@ -50,6 +50,9 @@ _PALETTES: Final = _QUADRANTS * _HUES * _SATURATIONS
 LENGTH: Final = _GRADIENTS + _COLOURS + _PALETTES
 """Length of the vector."""
 
+WEIGHT: Final = 0.7
+"""Length of the layout's part beside the network's unit embedding, before both are normalised together."""
+
 # Rec. 601 luma, of gamma-coded values.
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -73,7 +76,9 @@ def describe(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return _unit(np.concatenate(parts))
 
 
-def join(network: NDArray[np.float32] | None, layout: NDArray[np.float32], weight: float = 0.5) -> NDArray[np.float32]:
+def join(
+    network: NDArray[np.float32] | None, layout: NDArray[np.float32], weight: float = WEIGHT
+) -> NDArray[np.float32]:
     """Join a network's embedding and the layout of the same picture.
 
     Args:

@@ -1,7 +1,7 @@
 """The network's part of embeddings, and whether two files hold the same network."""
 
 import hashlib
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,22 @@ def network_part(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         raise ValueError("an embedding whose network's part has no direction")
     unit: NDArray[np.float32] = (part / lengths).astype(np.float32)
     return unit
+
+
+FOREIGN_EMPHASIS: Final = 2.0
+"""By how much the layout's part is lengthened where foreign pictures are to be told: of 1, 1.4, 2, 2.5 and 3, accepts the most genuine looks
+for the same share of 334 photographs of other things, on four sets of pictures and three MobileNets."""
+
+
+def foreign_emphasis(length: int) -> NDArray[np.float32]:
+    """Return factors, shape (length,), for joined embeddings that are to show what is foreign; all 1 where there is no network.
+
+    For telling apart what was taught, the network says more; that something was not, where things are says as well.
+    """
+    factors = np.ones(length, np.float32)
+    if network_length(length) > 0:
+        factors[network_length(length) :] = FOREIGN_EMPHASIS
+    return factors
 
 
 def same_extractor(first: bytes, second: bytes) -> bool:

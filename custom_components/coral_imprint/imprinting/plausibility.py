@@ -16,8 +16,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-LEVEL: Final = 0.50
-"""Cosine to its only example, after centring, from which a look is plausible for a class. About one in 200 foreign pictures reaches it."""
+LEVEL: Final = 0.44
+"""Cosine to its only example, after emphasis and centring, from which a look is plausible for a class. About one in 200 foreign
+pictures reaches it."""
 
 LEVEL_PER_DOUBLING: Final = 0.015
 """How much is added for each doubling of the examples compared with: the largest of more cosines is larger."""
@@ -30,6 +31,9 @@ the excess: a small network, or a scene without structure, leaves all pictures m
 ROOM: Final = 0.1
 """The level stays this much under what half of the class's examples reach when their own occasion isn't counted. Else a
 bank with pictures of the same scene would leave nothing plausible, and a class of many kinds of things neither."""
+
+APART: Final = 0.3
+"""The level is at most this much under the same: where the class looks alike on all occasions, more may be asked of a look."""
 
 HIGHEST: Final = 0.65
 """Where a class has only one occasion, and so nothing to learn its spread from, real foreign pictures raise the level to this at most."""
@@ -47,8 +51,11 @@ Vectors = NDArray[np.float32]
 class Bank:
     """Foreign pictures' embeddings. Of one fingerprint, as everything that it meets."""
 
+    emphasis: Vectors
+    """Shape (d,): what embeddings are multiplied by, dimension by dimension, before anything else."""
+
     centre: Vectors
-    """Shape (d,): the mean of drawn clutter's unit embeddings."""
+    """Shape (d,): the mean of drawn clutter's emphasised unit embeddings."""
 
     clutter: Vectors
     """Shape (n, d): drawn clutter, less the centre, unit rows. The level is never under what they reach."""
@@ -63,6 +70,9 @@ class Plausibility:
 
     classes: tuple[str, ...]
     """Class ids."""
+
+    emphasis: Vectors
+    """Shape (d,), the bank's."""
 
     centre: Vectors
     """Shape (d,)."""
@@ -85,17 +95,18 @@ class Plausibility:
             raise ValueError(f"an embedding of shape {vector.shape} for references of {self.centre.shape}")
         if not self.classes:
             return {}
-        centred = _centred(vector[None], self.centre)[0]
+        centred = _centred(vector[None] * self.emphasis, self.centre)[0]
         nearest = np.maximum.reduceat(self.references @ centred, self.starts)
         return dict(zip(self.classes, (nearest - self.levels).tolist(), strict=True))
 
 
-def make_bank(clutter: Vectors, foreign: Vectors | None = None) -> Bank:
+def make_bank(clutter: Vectors, foreign: Vectors | None = None, emphasis: Vectors | None = None) -> Bank:
     """Make a bank of the embeddings of drawn clutter, shape (n, d), n >= `MIN_CLUTTER`, and of real foreign pictures, (m, d).
 
     Foreign may be: examples of classifiers of other cameras, and parts of the user's frames that don't touch the
-    region. Never other examples of the same camera and region: they are looks like any. Raises ValueError on shapes that don't fit and
-    rows without a direction.
+    region. Never other examples of the same camera and region: they are looks like any. ``emphasis``, shape (d,), multiplies
+    embeddings before they are compared: parts that weigh little where classes are told apart may say most about what is
+    foreign. Raises ValueError on shapes that don't fit and rows without a direction.
     """
     if clutter.ndim != 2 or len(clutter) < MIN_CLUTTER:
         raise ValueError(f"clutter of shape {clutter.shape}, expected (n, d) with n >= {MIN_CLUTTER}")
@@ -103,11 +114,16 @@ def make_bank(clutter: Vectors, foreign: Vectors | None = None) -> Bank:
         foreign = np.zeros((0, clutter.shape[1]), np.float32)
     if foreign.ndim != 2 or foreign.shape[1] != clutter.shape[1]:
         raise ValueError(f"foreign embeddings of shape {foreign.shape} beside clutter of {clutter.shape}")
-    rows = _unit(clutter)
+    if emphasis is None:
+        emphasis = np.ones(clutter.shape[1], np.float32)
+    if emphasis.shape != clutter.shape[1:]:
+        raise ValueError(f"an emphasis of shape {emphasis.shape} for clutter of {clutter.shape}")
+    rows = _unit(clutter * emphasis)
     centre = rows.mean(axis=0)
     # In place: the clutter is all that a bank takes of memory, also while it is made.
     rows -= centre
-    return Bank(_frozen(centre), _frozen(_scaled(rows)), _frozen(_centred(foreign, centre)))
+    foreign = _centred(foreign * emphasis, centre)
+    return Bank(_frozen(emphasis.astype(np.float32)), _frozen(centre), _frozen(_scaled(rows)), _frozen(foreign))
 
 
 def fit_plausibility(
@@ -127,14 +143,19 @@ def fit_plausibility(
         occasions = [str(row) for row in range(len(part))] if groups is None else groups[name]
         if len(occasions) != len(part):
             raise ValueError("groups have to name one occasion for each row of each class")
-        centred = _centred(part, bank.centre)
+        centred = _centred(part * bank.emphasis, bank.centre)
         chosen = _spread_out(centred, MOST)
         starts.append(sum(len(rows) for rows in kept))
         kept.append(centred[chosen])
         levels.append(_level(kept[-1], _left_out(centred, chosen, occasions), bank))
     references = np.concatenate(kept) if kept else np.zeros((0, len(bank.centre)), np.float32)
     return Plausibility(
-        tuple(embeddings), bank.centre, _frozen(references), np.array(starts, np.intp), np.array(levels, np.float64)
+        tuple(embeddings),
+        bank.emphasis,
+        bank.centre,
+        _frozen(references),
+        np.array(starts, np.intp),
+        np.array(levels, np.float64),
     )
 
 
@@ -145,8 +166,10 @@ def _level(references: Vectors, own: NDArray[np.float32], bank: Bank) -> float:
     excess = max(0.0, float(np.quantile(clutter, 0.99)) - USUAL_CLUTTER)
     usual = LEVEL + LEVEL_PER_DOUBLING * math.log2(len(references)) + CLUTTER_SHARE * excess
     reached = float((bank.foreign @ references.T).max(initial=0.0))
-    most = max(float(np.median(own)) - ROOM, least) if len(own) else max(HIGHEST, usual)
-    return min(max(usual, reached, least), most)
+    if not len(own):
+        return min(max(usual, reached, least), max(HIGHEST, usual))
+    middle = float(np.median(own))
+    return min(max(usual, reached, least, middle - APART), max(middle - ROOM, least))
 
 
 def _left_out(centred: Vectors, chosen: NDArray[np.intp], occasions: Sequence[str]) -> NDArray[np.float32]:
