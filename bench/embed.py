@@ -30,8 +30,9 @@ from bench.decode import drawn
 from bench.embed_child import interpreter, measured_alone
 from embedding import layout
 from embedding.errors import EmbeddingError
-from embedding.frame import WHOLE, View, cut
+from embedding.frame import WHOLE
 from embedding.model import read_model
+from embedding.prepared import prepare
 from embedding.rewrite import cut_model
 from embedding.runtime import Family, Runtime, open_runtime
 
@@ -86,13 +87,10 @@ def figures(times: Sequence[float]) -> dict[str, float]:
 
 def looks(runtime: Runtime | None) -> Callable[[bytes], Vector]:
     """Return the way from a JPEG to a unit vector, as the integration takes it."""
-    views = [View(WHOLE, *layout.SIZE)]
-    if runtime:
-        views.append(View(WHOLE, *runtime.input_size))
 
     def look(jpeg: bytes) -> Vector:
-        cuts = cut(jpeg, views)
-        return layout.join(runtime.embed(cuts[1]) if runtime else None, layout.describe(cuts[0]))
+        (part,) = prepare(jpeg, (WHOLE,), runtime.input_size if runtime else None)
+        return part.joined(runtime.embed(part.pixels) if runtime and part.pixels is not None else None)
 
     return look
 

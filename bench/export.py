@@ -27,11 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
 
 from bench.evaluate import Episode, PictureSet, draw_episode, files_of, numbers, warn
-from embedding import layout
 from embedding.columns import imported_classes
 from embedding.errors import EmbeddingError, NotAPicture
 from embedding.export import Arithmetic, export_model
-from embedding.frame import WHOLE, View, cut
+from embedding.frame import WHOLE
 from embedding.runtime import open_runtime
 from imprinting import Head, fit
 
@@ -69,14 +68,15 @@ def load(folder: Path, data: bytes) -> Pictures:
     pixels, alone, joined, classes, groups = [], [], [], [], []
     for name, group, path in files_of(folder):
         try:
-            small, picture = cut(path.read_bytes(), [View(WHOLE, *layout.SIZE), View(WHOLE, *runtime.input_size)])
+            (part,) = prepare(path.read_bytes(), (WHOLE,), runtime.input_size)
         except NotAPicture as error:
             warn(f"{path} left out: {error}")
             continue
-        vector = runtime.embed(picture)
-        pixels.append(picture)
+        assert part.pixels is not None
+        vector = runtime.embed(part.pixels)
+        pixels.append(part.pixels)
         alone.append(vector / np.linalg.norm(vector))
-        joined.append(layout.join(vector, layout.describe(small)))
+        joined.append(part.joined(vector))
         classes.append(name)
         groups.append(group)
     return Pictures(pixels, np.stack(alone), PictureSet(np.stack(joined), np.array(classes), np.array(groups), 0.0))

@@ -1,4 +1,4 @@
-"""Damaged models and pictures: nothing but a named error or a right answer may come of them.
+"""Damaged models, pictures and requests: nothing but a named error or a right answer may come of them.
 
 Each case is made from a seed and its number, so that a finding can be had again: ``--first NUMBER --count 1``. Ends with 1 where a case
 crashed its process, hung, took more memory than allowed or let out anything but the named errors.
@@ -15,8 +15,9 @@ import time
 from typing import Any
 
 from .children import ROOT, Crew, Limits, worker_command
+from .requests import fuzz_requests
 
-KINDS = ("models", "pictures")
+KINDS = ("models", "pictures", "requests")
 
 
 def fuzz(
@@ -59,13 +60,15 @@ def main() -> int:
     limits, end = Limits(options.seconds, options.mib), options.first + options.count
     models = options.models.resolve() if options.models else None
     report: dict[str, Any] = {}
-    if options.what != "pictures":
+    if options.what in (None, "models"):
         for runtime in (options.runtime,) if options.runtime else ("portable", "litert"):
             report[f"models, {runtime}"] = fuzz(
                 "models", options.first, end, options.seed, limits, runtime=runtime, models=models
             )
-    if options.what != "models":
+    if options.what in (None, "pictures"):
         report["pictures"] = fuzz("pictures", options.first, end, options.seed, limits)
+    if options.what in (None, "requests"):
+        report["requests"] = fuzz_requests(options.first, end, options.seed, limits)
     print(json.dumps(report, indent=None if options.json else 2))
     return 1 if any(findings["failures"] for findings in report.values()) else 0
 

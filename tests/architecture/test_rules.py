@@ -29,6 +29,14 @@ DISK_DOORS = {
     "embedding/catalogue.py",  # reads its entries, and published files to verify them
     "embedding/download.py",  # writes published files
     "embedding/embedder.py",  # reads the extractor's file
+    "embedding/child_pipes.py",  # opens the pipe to the server's process
+    "embedding/devices.py",  # looks for Edge TPUs in sysfs
+    "embedding/private_folder.py",  # makes the folder of the server's socket
+    "embedding/remote/notes.py",  # notes what servers' models were
+    "embedding/serving/auth.py",  # reads the token
+    "embedding/serving/listening.py",  # makes and removes the socket
+    "embedding/serving/models.py",  # reads extractors
+    "embedding/twins.py",  # notes how alike twins are
     "embedding/proofs.py",  # notes that a runtime agreed with another one
     "embedding/selftest.py",  # reads its references
     "model_files.py",  # models and labels that the user names

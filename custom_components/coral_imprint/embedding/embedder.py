@@ -1,14 +1,11 @@
 """Picture → unit vector: decode, region, network, layout, one join."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 import hashlib
-import math
 from pathlib import Path
-import statistics
 import time
 
 import numpy as np
@@ -17,23 +14,14 @@ from numpy.typing import NDArray
 from . import layout
 from .choice import Choice, choose_runtime
 from .errors import ModelError, NotAPicture, RuntimeUnavailable
-from .frame import VERSION as FRAME_VERSION, WHOLE, Region, View, cut
+from .frame import WHOLE, Region
+from .prepared import FrameTimes, fingerprint, prepare
 from .runtime import Runtime, RuntimeChoice
 
 BUILTIN = "builtin"
 """Name of the built-in extractor: the layout descriptor alone, no network, no file."""
 
-TIMED_FRAMES = 32
-"""How many of the last frames the time per frame is the median of."""
-
 MAX_MODEL_BYTES = 64 * 1024 * 1024
-
-
-def views(region: Region, network: tuple[int, int] | None) -> list[View]:
-    """Return what is cut from a frame to embed a region: the layout's view, then the network's (by its width and height)."""
-    # Nothing of the layout's grid is spent on padding.
-    part = [View(region, *layout.SIZE, max_stretch=math.inf)]
-    return [*part, View(region, *network)] if network else part
 
 
 class Embedder:
@@ -50,14 +38,11 @@ class Embedder:
         """How the runtime came to be used."""
         self.frames = 0
         """Pictures embedded so far, however many regions of each."""
-        self.ms: float | None = None
-        """Milliseconds per picture in the worker, decoding included: the median of the last `TIMED_FRAMES`; None before the
-        first."""
         self._runtime = runtime
         self._worker = worker
         # Without a thread until many pictures come at once.
         self._second = ThreadPoolExecutor(1, thread_name_prefix="coral_imprint_second")
-        self._times: deque[float] = deque(maxlen=TIMED_FRAMES)
+        self._times = FrameTimes()
         self._closed = False
 
     @property
@@ -66,21 +51,18 @@ class Embedder:
         return self._runtime.family if self._runtime else BUILTIN
 
     @property
+    def ms(self) -> float | None:
+        """Milliseconds per picture in the worker, decoding included: the median of the last ones; None before the first."""
+        return self._times.ms
+
+    @property
     def length(self) -> int:
         """Length of the embedding."""
         return layout.LENGTH + (self._runtime.length if self._runtime else 0)
 
     def fingerprint(self, region: Region = WHOLE) -> str:
         """All that an embedding depends on: vectors of different fingerprints must never meet."""
-        return "/".join(
-            (
-                self.extractor,
-                self.runtime,
-                f"frame{FRAME_VERSION}",
-                f"layout{layout.VERSION}x{layout.WEIGHT if self._runtime else 1.0}",
-                region.key,
-            )
-        )
+        return fingerprint(self.extractor, self.runtime, region, network=self._runtime is not None)
 
     async def embed(self, picture: bytes, region: Region = WHOLE) -> NDArray[np.float32]:
         """Embed one region of a picture.
@@ -132,21 +114,17 @@ class Embedder:
         """Do the work, in the worker, and count it."""
         start = time.perf_counter()
         vectors = self._embed_views(picture, regions)
-        self._times.append((time.perf_counter() - start) * 1e3)
-        self.ms = statistics.median(self._times)
+        self._times.add(time.perf_counter() - start)
         self.frames += 1
         return vectors
 
     def _embed_views(self, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
-        network = self._runtime.input_size if self._runtime else None
-        parts = [views(region, network) for region in regions]
-        cuts = iter(cut(picture, [view for part in parts for view in part]))
-        return [self._join([next(cuts) for _ in part]) for part in parts]
+        parts = prepare(picture, regions, self._runtime.input_size if self._runtime else None)
+        return [part.joined(self._network(part.pixels)) for part in parts]
 
-    def _join(self, views: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Embed one region from its views: the layout's first, then the network's where there is one."""
-        network = self._runtime.embed(views[1]) if self._runtime else None
-        return layout.join(network, layout.describe(views[0]), layout.WEIGHT)
+    def _network(self, pixels: NDArray[np.uint8] | None) -> NDArray[np.float32] | None:
+        """Run the network where there is one. One picture at a time has it, by its own lock."""
+        return self._runtime.embed(pixels) if self._runtime and pixels is not None else None
 
     async def aclose(self) -> None:
         """Take no more pictures, finish the one in hand, free the network."""

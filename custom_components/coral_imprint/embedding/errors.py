@@ -103,3 +103,74 @@ class UnknownNetworkClass(EmbeddingError):
     """A classifier network has no class of this name, or several."""
 
     key = "unknown_network_class"
+
+
+class InvalidAddress(EmbeddingError):
+    """What should be the address of an inference server is none."""
+
+    key = "invalid_address"
+
+
+class ServerError(RuntimeUnavailable):
+    """An inference server could not be used. Details: its address without secrets, ``server``."""
+
+    key = "server_failed"
+
+
+class ServerUnreachable(ServerError):
+    """Nothing answers at the address, or not in time."""
+
+    key = "server_unreachable"
+
+
+class ServerUntrusted(ServerError):
+    """The server's TLS certificate is not valid."""
+
+    key = "server_untrusted"
+
+
+class ServerDenied(ServerError):
+    """The server wants a token, or another one."""
+
+    key = "server_denied"
+
+
+class ServerBusy(ServerError):
+    """The server has too much to do (503, 429)."""
+
+    key = "server_busy"
+
+    def __init__(self, message: str, *, wait: float, **details: str) -> None:
+        """``wait``: seconds until it may be asked again."""
+        super().__init__(message, **details)
+        self.wait = wait
+
+
+class ServerRefused(ServerError):
+    """The server answered a request with an error."""
+
+    key = "server_refused"
+
+
+class UnusableAnswer(ServerError):
+    """What the server answered is no embedding: another shape or type, not finite, too large, or not the protocol at all."""
+
+    key = "server_unusable_answer"
+
+
+class NoSuchModel(ServerError):
+    """The server is there, but has no model of that name."""
+
+    key = "server_no_such_model"
+
+
+class ModelChanged(ServerError):
+    """Every server that can be reached embeds otherwise than when the engine was opened: the model was exchanged."""
+
+    key = "server_model_changed"
+
+
+class PixelRangeUnknown(UnsupportedModel):
+    """A model takes real numbers, and nothing says what a pixel's 0 to 255 become."""
+
+    key = "pixel_range_unknown"

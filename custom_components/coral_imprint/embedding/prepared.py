@@ -1,0 +1,72 @@
+"""What every embedder does by itself, wherever the network runs: cut a picture, describe its layout, name the result, take the time."""
+
+from collections import deque
+from collections.abc import Sequence
+import math
+import statistics
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import layout
+from .frame import VERSION as FRAME_VERSION, Region, View, cut
+
+TIMED_FRAMES: Final = 32
+"""How many of the last frames the time per frame is the median of."""
+
+
+class Prepared(NamedTuple):
+    """One region of a picture, ready for a network."""
+
+    pixels: NDArray[np.uint8] | None
+    """The network's input, (height, width, 3); None where there is no network."""
+
+    layout: NDArray[np.float32]
+    """The layout described, shape (`layout.LENGTH`,)."""
+
+    def joined(self, network: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Return the region's embedding, of length 1, from the network's."""
+        return layout.join(network, self.layout)
+
+
+def views(region: Region, network: tuple[int, int] | None) -> list[View]:
+    """Return what is cut from a frame to embed a region: the layout's view, then the network's (by its width and height)."""
+    # Nothing of the layout's grid is spent on padding.
+    part = [View(region, *layout.SIZE, max_stretch=math.inf)]
+    return [*part, View(region, *network)] if network else part
+
+
+def prepare(picture: bytes, regions: Sequence[Region], network: tuple[int, int] | None) -> list[Prepared]:
+    """Cut regions out of a picture, from a single decode, and describe them. ``network``: its width and height.
+
+    Raises NotAPicture.
+    """
+    asked = [views(region, network) for region in regions]
+    cuts = iter(cut(picture, [view for own in asked for view in own]))
+    prepared = []
+    for _ in regions:
+        small = next(cuts)
+        prepared.append(Prepared(next(cuts) if network else None, layout.describe(small)))
+    return prepared
+
+
+def fingerprint(extractor: str, runtime: str, region: Region, *, network: bool) -> str:
+    """Return all that an embedding depends on: vectors of different fingerprints must never meet."""
+    weight = layout.WEIGHT if network else 1.0
+    return "/".join((extractor, runtime, f"frame{FRAME_VERSION}", f"layout{layout.VERSION}x{weight}", region.key))
+
+
+class FrameTimes:
+    """How long the last frames took."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._last: deque[float] = deque(maxlen=TIMED_FRAMES)
+        self.ms: float | None = None
+        """The median in milliseconds; None before the first."""
+
+    def add(self, seconds: float) -> None:
+        """Take in a frame."""
+        self._last.append(seconds * 1e3)
+        self.ms = statistics.median(self._last)
