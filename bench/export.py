@@ -31,6 +31,7 @@ from embedding.columns import imported_classes
 from embedding.errors import EmbeddingError, NotAPicture
 from embedding.export import Arithmetic, export_model
 from embedding.frame import WHOLE
+from embedding.prepared import prepare
 from embedding.runtime import open_runtime
 from imprinting import Head, fit
 

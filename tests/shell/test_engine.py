@@ -13,7 +13,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.coral_imprint.embedding import Embedder
 
-from .conftest import DOMAIN, NETWORK, FakeCamera, act, change, models, network, settled, state, teach, workers
+from .conftest import DOMAIN, NETWORK, FakeCamera, act, change, decide, models, network, settled, state, teach, workers
 
 
 def is_drawn(picture: bytes) -> bool:
@@ -94,6 +94,7 @@ async def test_going_back_embeds_nothing(
 ) -> None:
     await teach(hass, engine, camera, "closed", "open")
     (models(hass) / "mine.tflite").write_bytes(network())
+    await decide(hass, engine, reject_foreign=False)  # no drawn pictures
     camera.frame = None  # no looks: only examples are embedded
     embedded.clear()
     await change(hass, engine, **NETWORK)

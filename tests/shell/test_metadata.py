@@ -152,8 +152,9 @@ def test_quality_scale_names_every_rule() -> None:
 def test_the_project_speaks_of_itself_alone() -> None:
     own = [
         path
-        for folder in ("custom_components", "docs", "bench", "scripts", "tests")
+        for folder in ("app", "custom_components", "docs", "bench", "scripts", "tests")
         for path in (ROOT / folder).rglob("*")
+        if not any(part.endswith("_cache") for part in path.parts)
     ]
     texts = [*own, *ROOT.glob("*.md"), *ROOT.glob("*.txt"), *ROOT.glob("*.toml")]
     registries = ("py" + "pi.org", "python" + "hosted.org", "npm" + "js.org", "deb." + "debian.org")
