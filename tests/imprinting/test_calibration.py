@@ -7,16 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from imprinting.calibration import (
-    CERTAIN,
-    calibrate,
-    calibration_error,
-    expected_scale,
-    hold_out,
-    likeliest_scale,
-    probabilities,
-)
-from imprinting.head import fit, fit_lda, fit_ridge
+from imprinting.calibration import calibration_error, hold_out, probabilities
+from imprinting.head import fit, fit_cosine, fit_lda, fit_ridge
+from imprinting.scale import CERTAIN, scale_of_certainty, scale_of_looks
 
 Vectors = NDArray[np.float32]
 
@@ -27,7 +20,7 @@ def drawn(classes: int, count: int, apart: float, seed: int) -> dict[str, Vector
     means = apart * np.random.default_rng(99).standard_normal((classes, 40)) / np.sqrt(80)
     found = {}
     for number, mean in enumerate(means):
-        rows = 3 + mean + chance.standard_normal((count, 40)) / np.sqrt(40)
+        rows = 0.5 + mean + chance.standard_normal((count, 40)) / np.sqrt(40)
         found[str(number)] = rows.astype(np.float32)
     return found
 
@@ -105,7 +98,7 @@ def test_many_occasions_share_the_folds() -> None:
     assert [sum(map(len, taught.values())) for taught in spy.taught] == [64] * 5
 
 
-@pytest.mark.parametrize("learn", [fit, fit_ridge, fit_lda])
+@pytest.mark.parametrize("learn", [fit, fit_cosine, fit_ridge, fit_lda])
 @pytest.mark.parametrize("apart", [1.0, 2.0, 4.0])
 def test_probabilities_hold_for_every_kind_of_head(learn: object, apart: float) -> None:
     """Whatever the units of its logits, and however hard the task."""
@@ -113,9 +106,9 @@ def test_probabilities_hold_for_every_kind_of_head(learn: object, apart: float) 
     tables, truths = [], []
     for seed in range(12):
         examples, looks = drawn(3, 12, apart, seed), drawn(3, 100, apart, 1000 + seed)
-        scale = calibrate(examples, apiece(examples), learn)
-        logits = learn(examples, apiece(examples)).logits(np.concatenate(list(looks.values())))
-        tables.append(probabilities(logits, scale))
+        head = learn(examples, apiece(examples))
+        logits = head.logits(np.concatenate(list(looks.values())))
+        tables.append(probabilities(logits, head.scale))
         truths.append(np.repeat(np.arange(3), 100))
     assert calibration_error(np.concatenate(tables), np.concatenate(truths)) < 0.08
 
@@ -124,22 +117,21 @@ def test_the_right_scale_is_found_from_enough_looks() -> None:
     """Labels drawn from the softmax at a known scale."""
     chance = np.random.default_rng(0)
     logits = chance.standard_normal((20_000, 3))
-    for scale in (0.7, 3.0, 12.0):
+    for scale in (3.0, 12.0, 100.0):
         odds = np.cumsum(probabilities(logits, scale), axis=1)
         truth = (chance.random((len(odds), 1)) > odds[:, :2]).sum(axis=1)
-        for expected in (scale / 3, scale * 3):
-            assert likeliest_scale(logits, truth, np.ones(len(truth)), expected) == pytest.approx(scale, rel=0.05)
+        for expected in (scale / 2, scale * 2):
+            assert scale_of_looks(logits, truth, np.ones(len(truth)), expected) == pytest.approx(scale, rel=0.05)
 
 
 def test_without_evidence_the_means_decide() -> None:
     of_means = np.array([[5.0, 3.0], [2.0, 5.0]])
-    scale = expected_scale(of_means)
-    assert probabilities(of_means, scale).diagonal().min() == pytest.approx(CERTAIN)
+    scale = scale_of_certainty(of_means)
+    assert probabilities(of_means, scale).diagonal().min() == pytest.approx(CERTAIN, rel=1e-5)
     one_each = drawn(2, 1, 3.0, 0)
-    head = fit(one_each)
+    head = fit(one_each, apiece(one_each))
     means = np.stack([head.logits(part[0]) for part in one_each.values()])
-    assert calibrate(one_each, apiece(one_each), fit) == pytest.approx(expected_scale(means), rel=1e-4)
-    assert calibrate({"a": one_each["0"]}, {"a": ["x"]}, fit) == 1.0
+    assert head.scale == pytest.approx(scale_of_certainty(means), rel=1e-4)
 
 
 def test_doubtful_examples_make_less_sure() -> None:
@@ -147,9 +139,7 @@ def test_doubtful_examples_make_less_sure() -> None:
     right = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
     wrong = np.array([[1.0, 0], [0, 1], [0, 1], [1, 0]])
     expected = 5.0
-    assert (
-        likeliest_scale(wrong, truth, weights, expected) < expected < likeliest_scale(right, truth, weights, expected)
-    )
+    assert scale_of_looks(wrong, truth, weights, expected) < expected < scale_of_looks(right, truth, weights, expected)
 
 
 def test_calibration_error_by_hand() -> None:

@@ -1,32 +1,16 @@
-"""From a head's scores to probabilities that hold: the temperature, learned from examples that the head was not taught.
+"""Examples as heads see them that were not taught their occasion, and whether probabilities hold.
 
-Guo et al., On Calibration of Modern Neural Networks (arXiv 1706.04599): one factor on the logits before the softmax
-(section 4.2, as its inverse), and the expected calibration error (section 2).
+The factor on a head's logits before the softmax (its scale, the inverse of a temperature) is learned with the head, by `scale`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-import math
 from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-CERTAIN: Final = 0.999
-"""Probability that the least certain class is given at its examples' mean, as long as nothing else is known."""
-
-PRIOR_DEVIATION: Final = 1 / 3
-"""Standard deviation of the scale's logarithm about that one."""
-
 MOST_FOLDS: Final = 10
-
-_WIDEST: Final = 12.0
-"""The scale's logarithm is looked for between minus this and this; it covers logits of any head's units."""
-
-_NEAR: Final = 2.0
-"""How far, in its logarithm, what examples say may move the scale from the expected one."""
-
-_STEPS: Final = 48
 
 Embeddings: TypeAlias = Mapping[str, NDArray[np.float32]]
 Groups: TypeAlias = Mapping[str, Sequence[str]]
@@ -92,54 +76,6 @@ def hold_out(embeddings: Embeddings, groups: Groups, fit: Fit, most_folds: int =
     return HeldOut(np.stack(logits), np.array(truth, np.intp), np.array(occasions, str), np.array(weights))
 
 
-def calibrate(embeddings: Embeddings, groups: Groups, fit: Fit, most_folds: int = MOST_FOLDS) -> float:
-    """Return the scale, above 0, that a head's logits are multiplied with before the softmax.
-
-    The most plausible one: the likelihood of the right classes among examples held out, times a log-normal prior about
-    what the classes' means suggest (then alone, where nothing can be held out). 1 for less than two classes.
-    """
-    if len(embeddings) < 2:
-        return 1.0
-    head = fit(embeddings, groups)
-    means = [(part / np.linalg.norm(part, axis=1, keepdims=True)).mean(axis=0) for part in embeddings.values()]
-    expected = expected_scale(np.stack([head.logits(mean.astype(np.float32)) for mean in means]))
-    held_out = hold_out(embeddings, groups, fit, most_folds)
-    if held_out is None:
-        return expected
-    return likeliest_scale(held_out.logits, held_out.truth, held_out.weights, expected)
-
-
-def expected_scale(of_means: NDArray[np.float64]) -> float:
-    """Return the scale at which the least certain class is `CERTAIN` of its own mean.
-
-    ``of_means``: shape (C, C), C >= 2, each row the logits of a class's mean example.
-    """
-    rivals = of_means - of_means.diagonal()[:, None]
-    np.fill_diagonal(rivals, -np.inf)
-
-    def certain(log_scale: float) -> bool:
-        doubt = np.logaddexp.reduce(math.exp(log_scale) * rivals, axis=1).max()
-        return bool(doubt <= math.log(1 / CERTAIN - 1))
-
-    return math.exp(_halve(certain, -_WIDEST, _WIDEST))
-
-
-def likeliest_scale(
-    logits: NDArray[np.float64], truth: NDArray[np.intp], weights: NDArray[np.float64], expected: float
-) -> float:
-    """Return the most plausible scale: logits of shape (n, C), right columns (n,), weights (n,), and the one expected before."""
-    rivals = logits - logits[np.arange(len(truth)), truth][:, None]
-
-    def rising(log_scale: float) -> bool:
-        scale = math.exp(log_scale)
-        odds = np.exp(scale * (rivals - rivals.max(axis=1, keepdims=True)))
-        mean_rival = (odds * rivals).sum(axis=1) / odds.sum(axis=1)
-        slope = scale * float(weights @ mean_rival) + (log_scale - math.log(expected)) / PRIOR_DEVIATION**2
-        return slope > 0
-
-    return math.exp(_halve(rising, math.log(expected) - _NEAR, math.log(expected) + _NEAR))
-
-
 def probabilities(logits: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
     """Return the softmax of scaled logits: shape (..., C), each row adding up to 1."""
     odds = np.exp(scale * (logits - logits.max(axis=-1, keepdims=True)))
@@ -154,6 +90,8 @@ def calibration_error(
     bins: int = 10,
 ) -> float:
     """Return the expected calibration error, 0 to 1, over equal bins of the best class's probability.
+
+    Guo et al., On Calibration of Modern Neural Networks (arXiv 1706.04599), section 2.
 
     ``probability``: shape (n, C), n >= 1; ``truth``: the right columns, (n,); ``weights``: (n,), all 1 where not given.
     """
@@ -178,11 +116,3 @@ def _deal(groups: Groups, most: int) -> dict[str, int]:
         dealt[group] = fold
         filled[fold] += sizes[group]
     return dealt
-
-
-def _halve(reached: Callable[[float], bool], low: float, high: float) -> float:
-    """Return where a condition begins to hold, between two bounds."""
-    for _ in range(_STEPS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if reached(middle) else (middle, high)
-    return (low + high) / 2

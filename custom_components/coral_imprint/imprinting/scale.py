@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 CERTAIN = 0.999
 """Probability of a look that is exactly a class's prototype."""
 
-LOWEST, HIGHEST = 1.0, 1000.0
+LOWEST, HIGHEST = 1.0, 1500.0
 """Bounds of the scale. At the upper one, two scores 0.0046 apart are still told apart with certainty."""
 
 PRIOR_DEVIATION = 1 / 3
