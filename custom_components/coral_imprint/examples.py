@@ -172,12 +172,12 @@ class Examples:
         """
         pictures = await self._hass.async_add_executor_job(lambda: [self._store.read(one) for one in examples])
         vectors: dict[bytes, NDArray[np.float32]] = {}
-        for example, picture in zip(examples, pictures, strict=True):
-            try:
-                vectors[example.key] = await lens.embed(picture)
-            except NotAPicture as err:
-                _LOGGER.warning("%s: an example was set aside: %s", self._settings.name, err)
+        for example, found in zip(examples, await lens.embed_many(pictures), strict=True):
+            if isinstance(found, NotAPicture):
+                _LOGGER.warning("%s: an example was set aside: %s", self._settings.name, found)
                 await self._hass.async_add_executor_job(self._store.set_aside, example.id)
+            else:
+                vectors[example.key] = found
         await self._hass.async_add_executor_job(self._keep, cache, vectors)
 
     async def async_embed_missing(self, lens: Lens, cache: EmbeddingCache) -> None:

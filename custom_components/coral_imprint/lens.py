@@ -1,11 +1,12 @@
 """What turns a classifier's frames into embeddings: an extractor on a region."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .embedding import Embedder, Region
+from .embedding import Embedder, NotAPicture, Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,10 @@ class Lens:
     async def embed(self, picture: bytes) -> NDArray[np.float32]:
         """Return the picture's embedding, a float32 unit vector. Raises EmbeddingError."""
         return await self.embedder.embed(picture, self.region)
+
+    async def embed_many(self, pictures: Sequence[bytes]) -> list[NDArray[np.float32] | NotAPicture]:
+        """Return the embeddings of many pictures; in place of one, the error of a picture that is none.
+
+        Raises EmbeddingError otherwise.
+        """
+        return await self.embedder.embed_many(pictures, self.region)

@@ -1,6 +1,6 @@
 """A real Home Assistant with the integration, and a camera that shows what a test tells it to."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from io import BytesIO
 from pathlib import Path
 import threading
@@ -238,7 +238,14 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         pictures.append(picture)
         return await real(self, picture, *args)
 
+    many = Embedder.embed_many
+
+    async def counted_many(self: Embedder, found: Sequence[bytes], *args: Any) -> Any:
+        pictures.extend(found)
+        return await many(self, found, *args)
+
     monkeypatch.setattr(Embedder, "embed_regions", counted)
+    monkeypatch.setattr(Embedder, "embed_many", counted_many)
     return pictures
 
 
@@ -300,4 +307,4 @@ def told(hass: HomeAssistant) -> dict[str, ir.IssueEntry]:
 
 def workers() -> int:
     """Return how many embedders are open."""
-    return sum(thread.name.startswith("coral_imprint") for thread in threading.enumerate())
+    return sum(thread.name.startswith("coral_imprint_0") for thread in threading.enumerate())

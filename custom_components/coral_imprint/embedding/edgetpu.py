@@ -17,10 +17,10 @@ from . import layout
 from .child import Child, Command, Patience, Status
 from .child_client import ChildClient
 from .choice import Choice, choose_runtime
-from .errors import EmbeddingError, ModelError, RuntimeUnavailable, UnsupportedModel
+from .errors import EmbeddingError, ModelError, NotAPicture, RuntimeUnavailable, UnsupportedModel
 from .fallback import Fallback, InThread
 from .frame import WHOLE, Region
-from .prepared import FrameTimes, fingerprint, prepare
+from .prepared import FrameTimes, embed_each, fingerprint, prepare
 from .runtime import Runtime, RuntimeChoice
 from .serving.models import ModelFile, read_model_file
 from .twins import Likeness, Pair, compare
@@ -145,6 +145,15 @@ class EdgeTPUEmbedder:
         self._times.add(loop.time() - start)
         self.frames += 1
         return joined
+
+    async def embed_many(
+        self, pictures: Sequence[bytes], region: Region = WHOLE
+    ) -> list[NDArray[np.float32] | NotAPicture]:
+        """Embed one region of each of many pictures, together.
+
+        In place of a vector, the error of a picture that is none. Raises as `embed_regions` otherwise.
+        """
+        return await embed_each(self.embed, pictures, region)
 
     async def aclose(self) -> None:
         """Take no more pictures."""

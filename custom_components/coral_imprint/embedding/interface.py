@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .choice import Choice
+from .errors import NotAPicture
 from .frame import WHOLE, Region
 
 
@@ -45,6 +46,14 @@ class PictureEmbedder(Protocol):
 
     async def embed_regions(self, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
         """Embed several regions of a picture from a single decode. Raises EmbeddingError."""
+
+    async def embed_many(
+        self, pictures: Sequence[bytes], region: Region = WHOLE
+    ) -> list[NDArray[np.float32] | NotAPicture]:
+        """Embed one region of each of many pictures; in place of a vector, the error of a picture that is none.
+
+        Raises EmbeddingError otherwise.
+        """
 
     async def aclose(self) -> None:
         """Take no more pictures."""

@@ -1,7 +1,8 @@
 """What every embedder does by itself, wherever the network runs: cut a picture, describe its layout, name the result, take the time."""
 
+import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 import math
 import statistics
 from typing import Final, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import layout
+from .errors import NotAPicture
 from .frame import VERSION as FRAME_VERSION, Region, View, cut
 
 TIMED_FRAMES: Final = 32
@@ -55,6 +57,20 @@ def fingerprint(extractor: str, runtime: str, region: Region, *, network: bool) 
     """Return all that an embedding depends on: vectors of different fingerprints must never meet."""
     weight = layout.WEIGHT if network else 1.0
     return "/".join((extractor, runtime, f"frame{FRAME_VERSION}", f"layout{layout.VERSION}x{weight}", region.key))
+
+
+async def embed_each(
+    embed: Callable[[bytes, Region], Awaitable[NDArray[np.float32]]], pictures: Sequence[bytes], region: Region
+) -> list[NDArray[np.float32] | NotAPicture]:
+    """Embed pictures by ``embed``, all at once; in place of a vector, the error of a picture that is none."""
+
+    async def one(picture: bytes) -> NDArray[np.float32] | NotAPicture:
+        try:
+            return await embed(picture, region)
+        except NotAPicture as error:
+            return error
+
+    return list(await asyncio.gather(*(one(picture) for picture in pictures)))
 
 
 class FrameTimes:
