@@ -109,7 +109,12 @@ async def embed_folder(embedder: Embedder, files: Iterable[tuple[str, str, Path]
         classes.append(name)
         groups.append(group)
     stacked = np.stack(vectors) if vectors else np.zeros((0, length), np.float32)
-    return PictureSet(stacked, np.array(classes, str), np.array(groups, str), spent * 1000 / max(1, len(vectors)))
+    return PictureSet(stacked, np.array(classes, str), telling(groups), spent * 1000 / max(1, len(vectors)))
+
+
+def telling(groups: Sequence[str]) -> NDArray[np.str_]:
+    """Return the groups, and none where all pictures are of the same: one that all share tells nothing apart."""
+    return np.array(groups if len(set(groups)) > 1 else [""] * len(groups), str)
 
 
 def draw_episode(pictures: PictureSet, shots: int, ways: int, chance: np.random.Generator) -> Episode | None:

@@ -81,12 +81,7 @@ async def load(folder: Path, options: argparse.Namespace) -> Pictures:
     times = [one for one in moments if one is not None]
     # What is no picture was left out, and then moments and rows don't match.
     diary = times if len(times) == len(files) == len(found.vectors) else None
-    return Pictures(found.vectors, found.classes, telling(found.groups), diary, options.head)
-
-
-def telling(groups: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Return the groups, and none where all pictures are of the same."""
-    return groups if len(np.unique(groups)) > 1 else np.full(len(groups), "")
+    return Pictures(found.vectors, found.classes, found.groups, diary, options.head)
 
 
 def first_days(pictures: Pictures) -> list[str]:
