@@ -130,9 +130,9 @@ def test_grades_are_those_of_the_measured_accuracies() -> None:
 @pytest.mark.parametrize(
     ("fixed", "kinds", "expected"),
     [
-        (90, 86, ("better", "best")),
+        (90, 88, ("better", "best")),
         (89.9, 85.9, ("good", "good")),
-        (100, 83, ("better", "good")),
+        (100, 85, ("better", "good")),
         (0, 82.9, ("good", "fair")),
     ],
 )
