@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .embedding import Embedder, Region
+from .embedding import Region, interface
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Lens:
 
     extractor: str
     """The embedder's extractor as engines name it, so that the lens can be made again after a restart."""
-    embedder: Embedder
+    embedder: interface.PictureEmbedder
     region: Region
 
     @property
