@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .coordinator import ClassifierCoordinator
-from .embedding import DEFAULT, Embedder, EmbeddingError, ModelError, open_embedder
+from .embedding import DEFAULT, EmbeddingError, ModelError, PictureEmbedder, open_embedder
 from .engine import Engine
 from .errors import as_home_assistant_error, translated
 from .extractors import async_choices, async_source, title
@@ -120,22 +120,25 @@ async def async_recommend(
 
 
 @asynccontextmanager
-async def _borrowed(hass: HomeAssistant, engine: Engine, key: str) -> AsyncIterator[Embedder]:
-    """Open an extractor as the engine would; the one in use is not opened twice. Raises EmbeddingError."""
-    if key == engine.embedders.extractor:
+async def _borrowed(hass: HomeAssistant, engine: Engine, key: str) -> AsyncIterator[PictureEmbedder]:
+    """Open an extractor as the engine would; the one in use is not opened twice. Raises EmbeddingError.
+
+    What a server calls by an extractor's name need not be that one.
+    """
+    if key == engine.embedders.extractor and not engine.settings.is_remote:
         yield engine.embedder
         return
     if (source := await async_source(hass, key)) is None:
         raise ModelError(f"{title(key)} is gone")
     settings = engine.settings
-    async with open_embedder(source, settings.runtime, settings.threads, proofs=cache_folder(hass)) as embedder:
+    async with open_embedder(source, settings.local_runtime, settings.threads, proofs=cache_folder(hass)) as embedder:
         yield embedder
 
 
 async def _async_try(
     hass: HomeAssistant,
     key: str,
-    embedder: Embedder,
+    embedder: PictureEmbedder,
     classifiers: Sequence[ClassifierCoordinator],
     one_more: Callable[[], None],
 ) -> Candidate | None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .const import DOMAIN
-from .embedding import CLUTTER_VERSION, WHOLE, Embedder, Region, drawn_clutter, foreign_emphasis
+from .embedding import CLUTTER_VERSION, WHOLE, PictureEmbedder, Region, drawn_clutter, foreign_emphasis
 from .imprinting import Bank, EmbeddingCache, StoreFailed, make_bank
 from .lens import Lens
 from .models import cache_folder
@@ -76,7 +76,9 @@ async def async_make_bank(hass: HomeAssistant, lens: Lens) -> Bank:
     return bank
 
 
-async def _async_fill(hass: HomeAssistant, cache: EmbeddingCache, embedder: Embedder, size: tuple[int, int]) -> None:
+async def _async_fill(
+    hass: HomeAssistant, cache: EmbeddingCache, embedder: PictureEmbedder, size: tuple[int, int]
+) -> None:
     """Draw and embed what the cache lacks; looks come in between."""
     drawn = enumerate(drawn_clutter(COUNT, size))
     while len(cache) < COUNT and (picture := await hass.async_add_executor_job(_next_missing, drawn, cache)):

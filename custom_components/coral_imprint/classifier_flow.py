@@ -25,7 +25,7 @@ from .const import (
     STAY_AT,
     SUBENTRY_CLASSIFIER,
 )
-from .embedding import Embedder, EmbeddingError, Region
+from .embedding import EmbeddingError, Region
 from .forms import class_labels, classifier_schema
 from .frames import async_grab, resolve_camera
 from .imprinting import ImprintingError, check_labels
@@ -111,7 +111,7 @@ class ClassifierFlow(ConfigSubentryFlow):
         return await self._async_check_camera(answers[CONF_CAMERA], region)
 
     async def _async_check_camera(self, camera: str, region: Region) -> tuple[dict[str, str], dict[str, str]]:
-        embedder: Embedder = self._get_entry().runtime_data.embedder
+        embedder = self._get_entry().runtime_data.embedder
         try:
             frame = await async_grab(self.hass, camera)
             await embedder.embed(frame, region)

@@ -8,7 +8,6 @@ from homeassistant.config_entries import (
     SOURCE_RECONFIGURE,
     ConfigEntry,
     ConfigEntryState,
-    ConfigFlow,
     ConfigFlowResult,
     ConfigSubentryFlow,
 )
@@ -17,23 +16,28 @@ from homeassistant.exceptions import HomeAssistantError
 
 from .advisor import Recommendation, async_recommend
 from .classifier_flow import ClassifierFlow
-from .const import CONF_EXTRACTOR, CONF_RUNTIME, DOMAIN, RUNTIME_INSTALL, SUBENTRY_CLASSIFIER
+from .const import CONF_EXTRACTOR, CONF_RUNTIME, DOMAIN, RUNTIME_EDGETPU, RUNTIME_INSTALL, SUBENTRY_CLASSIFIER
+from .edge_tpu import async_devices, open_edgetpu
 from .embedding import BUILTIN, DownloadError, EmbeddingError, open_embedder
-from .extractors import async_choices, async_provide, async_source, title
-from .forms import async_text, engine_schema
+from .extractors import TwinFiles, async_choices, async_compiled_choices, async_provide, async_source_of, title
+from .forms import async_text, edgetpu_schema, engine_schema
 from .models import EngineSettings, cache_folder, models_folder
 from .requirements import async_install_litert, litert_state
+from .server_flow import ServerSteps
 
 
-class EngineFlow(ConfigFlow, domain=DOMAIN):
+class EngineFlow(ServerSteps, domain=DOMAIN):
     """Choose an extractor and a runtime; both are fetched and tried before the engine is made or changed."""
 
     VERSION = 1
 
     def __init__(self) -> None:
         """Begin with nothing chosen."""
+        super().__init__()
         self._answers: dict[str, Any] | None = None
         self._install = False
+        self._on_edgetpu = False
+        """Whether the forms are those of an Edge TPU."""
         self._settings: EngineSettings
         self._task: asyncio.Task[None] | None = None
         self._failure: EmbeddingError | None = None
@@ -57,12 +61,31 @@ class EngineFlow(ConfigFlow, domain=DOMAIN):
     # --- choosing ------------------------------------------------------------------------------------------------
 
     async def async_step_user(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
-        """Add an engine."""
+        """Ask where the engine is to do its work."""
+        return self.async_show_menu(
+            step_id="user", menu_options=["local", "server", *await self._async_edgetpu_option()]
+        )
+
+    async def _async_edgetpu_option(self) -> list[str]:
+        """Return the menus' option of an Edge TPU, where there is one."""
+        return ["edgetpu"] if await async_devices(self.hass) else []
+
+    async def async_step_local(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Add an engine on this machine."""
         return await self._async_choose(user_input)
 
     async def async_step_reconfigure(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Change an engine: by choosing, or by comparing the extractors first."""
-        return self.async_show_menu(step_id="reconfigure", menu_options=["choose", "recommend"])
+        # The comparison is one of extractors in this process.
+        elsewhere = EngineSettings.from_data(self._get_reconfigure_entry().data).is_elsewhere
+        options = ["server", "choose"] if elsewhere else ["choose", "recommend", "server"]
+        options += await self._async_edgetpu_option()
+        return self.async_show_menu(step_id="reconfigure", menu_options=options)
+
+    async def async_step_edgetpu(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Put an engine on an Edge TPU of this machine."""
+        self._on_edgetpu = True
+        return await self._async_choose(None if user_input is None else {**user_input, CONF_RUNTIME: RUNTIME_EDGETPU})
 
     async def async_step_choose(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Give an engine another extractor or runtime."""
@@ -70,7 +93,9 @@ class EngineFlow(ConfigFlow, domain=DOMAIN):
 
     @property
     def _step_id(self) -> str:
-        return "choose" if self.source == SOURCE_RECONFIGURE else "user"
+        if self._on_edgetpu:
+            return "edgetpu"
+        return "choose" if self.source == SOURCE_RECONFIGURE else "local"
 
     async def _async_choose(self, user_input: dict[str, Any] | None) -> ConfigFlowResult:
         if user_input is None:
@@ -82,8 +107,8 @@ class EngineFlow(ConfigFlow, domain=DOMAIN):
             user_input[CONF_RUNTIME] = "litert"
         self._settings = EngineSettings.from_data(user_input)
         await self.async_set_unique_id(self._settings.unique_id)
-        self._abort_if_taken()
-        if self._install or await async_source(self.hass, self._settings.extractor) is None:
+        self._abort_if_other_is_configured()
+        if self._install or self._settings.is_edgetpu or await async_source_of(self.hass, self._settings) is None:
             return await self.async_step_retry()
         try:
             await self._async_prepare()
@@ -94,29 +119,31 @@ class EngineFlow(ConfigFlow, domain=DOMAIN):
 
     async def _async_form(self, step_id: str | None = None, **placeholders: str) -> ConfigFlowResult:
         """Ask for extractor and runtime, with what went wrong, if anything did."""
-        suggested: Mapping[str, Any] | None = self._answers
-        if suggested is None and self.source == SOURCE_RECONFIGURE:
-            suggested = self._get_reconfigure_entry().data
         placeholders |= {"models_folder": str(models_folder(self.hass))}
-        litert = await self.hass.async_add_executor_job(litert_state)
-        placeholders["runtime_note"] = await async_text(self.hass, "litert", litert)
+        if self._on_edgetpu:
+            schema = edgetpu_schema(await async_compiled_choices(self.hass), await async_devices(self.hass))
+        else:
+            litert = await self.hass.async_add_executor_job(litert_state)
+            placeholders["runtime_note"] = await async_text(self.hass, "litert", litert)
+            schema = engine_schema(await async_choices(self.hass), litert)
         errors: dict[str, str] = {}
         if self._failure:
             errors["base"] = self._failure.key
             placeholders |= self._failure.details
-        schema = engine_schema(await async_choices(self.hass), litert)
         return self.async_show_form(
             step_id=step_id or self._step_id,
-            data_schema=self.add_suggested_values_to_schema(schema, suggested or {}),
+            data_schema=self.add_suggested_values_to_schema(schema, self._suggested()),
             errors=errors,
             description_placeholders=placeholders,
         )
 
-    def _abort_if_taken(self) -> None:
-        """There is one engine per extractor and runtime; an engine may keep its own."""
-        if self.source == SOURCE_RECONFIGURE and self.unique_id == self._get_reconfigure_entry().unique_id:
-            return
-        self._abort_if_unique_id_configured()
+    def _suggested(self) -> Mapping[str, Any]:
+        """Return what the form shows: what was answered before, else what the engine has, where the form can say that."""
+        if self._answers is not None or self.source != SOURCE_RECONFIGURE:
+            return self._answers or {}
+        data = self._get_reconfigure_entry().data
+        settings = EngineSettings.from_data(data)
+        return data if settings.is_edgetpu == self._on_edgetpu and not settings.is_remote else {}
 
     # --- preparing -----------------------------------------------------------------------------------------------
 
@@ -124,12 +151,22 @@ class EngineFlow(ConfigFlow, domain=DOMAIN):
         """Fetch, install, open and test what was chosen. Raises EmbeddingError."""
         if self._install:
             await async_install_litert(self.hass)
-        source = await async_provide(self.hass, self._settings.extractor, self._progressed)
+        source = await async_provide(self.hass, self._settings, self._progressed)
         settings = self._settings
+        if isinstance(source, TwinFiles):
+            # One process has a device at a time: where an engine has it, it is that engine that will try.
+            if not self._is_device_taken():
+                async with open_edgetpu(self.hass, settings, source):
+                    pass
+            return
         async with open_embedder(
-            source, settings.runtime, settings.threads, strict=True, proofs=cache_folder(self.hass)
+            source, settings.local_runtime, settings.threads, strict=True, proofs=cache_folder(self.hass)
         ):
             pass
+
+    def _is_device_taken(self) -> bool:
+        entries = self.hass.config_entries.async_loaded_entries(DOMAIN)
+        return any(entry.data[CONF_RUNTIME] == RUNTIME_EDGETPU for entry in entries)
 
     @callback
     def _progressed(self, received: int, total: int | None) -> None:
@@ -185,7 +222,9 @@ class EngineFlow(ConfigFlow, domain=DOMAIN):
         """Make or change the engine. What could not be fetched is fetched by the engine, the built-in extractor serves meanwhile."""
         data = {**(self._answers or {}), CONF_RUNTIME: self._settings.runtime}
         name = title(self._settings.extractor)
-        if self._settings.extractor != BUILTIN and self._settings.runtime != "auto":
+        if self._settings.is_edgetpu:
+            name = f"{name} (Edge TPU)"
+        elif self._settings.extractor != BUILTIN and self._settings.runtime != "auto":
             name = f"{name} ({self._settings.runtime})"
         if self.source == SOURCE_RECONFIGURE:
             # The update listener follows: nothing is reloaded.

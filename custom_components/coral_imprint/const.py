@@ -1,5 +1,6 @@
 """Names, and the description of every option that a person can set."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,8 @@ MODEL_ENGINE: Final = {
     "builtin": "Built-in extractor",
     "litert": "Extractor on LiteRT",
     "portable": "Extractor, portable runtime",
+    "remote": "Extractor on an inference server",
+    "edgetpu": "Extractor on an Edge TPU",
 }
 """Model of an engine's device, by runtime."""
 
@@ -20,6 +23,26 @@ SUBENTRY_CLASSIFIER: Final = "classifier"
 CONF_EXTRACTOR: Final = "extractor"
 CONF_RUNTIME: Final = "runtime"
 CONF_THREADS: Final = "threads"
+RUNTIME_REMOTE: Final = "remote"
+"""Runtime of engines on inference servers. Their extractor is the model's name there."""
+RUNTIME_EDGETPU: Final = "edgetpu"
+"""Runtime of engines on an Edge TPU of this machine."""
+CONF_DEVICE: Final = "device"
+"""Which Edge TPU: ANY_DEVICE, ``usb:0``, ``pci:0``…"""
+ANY_DEVICE: Final = "edgetpu"
+CONF_SERVERS: Final = "servers"
+"""The servers' addresses, the preferred one first."""
+CONF_PIXEL_RANGE: Final = "pixel_range"
+"""What a model on a server takes for the pixels 0 and 255, one of PIXEL_RANGES."""
+PIXEL_RANGES: Final[Mapping[str, tuple[float, float] | None]] = {
+    "server": None,
+    "unit": (0.0, 1.0),
+    "signed": (-1.0, 1.0),
+    "bytes": (0.0, 255.0),
+}
+"""None: as the server says."""
+CONF_DISCOVERY: Final = "discovery"
+"""Id of the app's announcement that an engine was made from; what the app announces later is followed."""
 RUNTIME_INSTALL: Final = "install"
 """What the form offers in place of LiteRT where it could be installed. Never stored."""
 

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 import logging
-from pathlib import Path
 
-from homeassistant.core import HomeAssistant
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant
 
-from .embedding import BUILTIN, Embedder, EmbeddingError, Region, RuntimeChoice, RuntimeUnavailable, open_embedder
-from .extractors import async_source
+from .const import RUNTIME_REMOTE
+from .edge_tpu import open_edgetpu
+from .embedding import BUILTIN, EmbeddingError, PictureEmbedder, Region, RuntimeUnavailable, open_embedder
+from .extractors import Source, TwinFiles, async_source_of
 from .imprinting import InUse
 from .lens import Lens
 from .models import EngineSettings, cache_folder
+from .servers import TroubleListener, open_server_embedder
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -20,23 +22,35 @@ _LOGGER = logging.getLogger(__name__)
 class Embedders:
     """Opens embedders, and closes those that nothing looks through any more."""
 
-    def __init__(self, hass: HomeAssistant, used: Callable[[], Iterable[Embedder]]) -> None:
-        """Open nothing yet. ``used`` tells which embedders classifiers look through."""
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        used: Callable[[], Iterable[PictureEmbedder]],
+        on_trouble: TroubleListener,
+        on_device: CALLBACK_TYPE,
+    ) -> None:
+        """Open nothing yet.
+
+        ``used`` tells which embedders classifiers look through; ``on_trouble`` hears of servers', ``on_device`` when an Edge TPU
+        came or went.
+        """
         self._hass = hass
         self._used = used
-        self._open: dict[Embedder, AsyncExitStack] = {}
+        self._on_trouble = on_trouble
+        self._on_device = on_device
+        self._open: dict[PictureEmbedder, AsyncExitStack] = {}
         self._closed = False
         self.lock = asyncio.Lock()
         """Held while classifiers come and go: what they are about to use must not be closed."""
         self.extractor = BUILTIN
         """Name of the extractor that ``current`` embeds with."""
-        self.current: Embedder
+        self.current: PictureEmbedder
         """What new and moving classifiers use."""
 
-    async def async_use(self, extractor: str, source: str | Path, settings: EngineSettings) -> None:
-        """Open an extractor on the best runtime and make it the current one. Raises EmbeddingError; nothing changed then."""
-        embedder = await self._async_enter(source, settings.runtime, settings.threads)
-        self.extractor, self.current = extractor, embedder
+    async def async_use(self, settings: EngineSettings, source: Source) -> None:
+        """Open an extractor as settings say and make it the current one. Raises EmbeddingError; nothing changed then."""
+        embedder = await self._async_enter(settings, source)
+        self.extractor, self.current = settings.extractor, embedder
 
     async def async_former_lens(self, in_use: InUse | None) -> Lens | None:
         """Return the lens that a classifier's last head was imprinted through, None where it can't be made any more."""
@@ -48,9 +62,13 @@ class Embedders:
             for embedder in self._open:
                 if (lens := Lens(extractor, embedder, region)).fingerprint == in_use.fingerprint:
                     return lens
-            if (source := await async_source(self._hass, extractor)) is None:
+            if runtime == RUNTIME_REMOTE:
+                # Its servers are no longer known, or just failed.
                 return None
-            embedder = await self._async_enter(source, "auto" if runtime == BUILTIN else runtime, strict=True)
+            settings = EngineSettings(extractor=extractor, runtime="auto" if runtime == BUILTIN else runtime)
+            if (source := await async_source_of(self._hass, settings)) is None:
+                return None
+            embedder = await self._async_enter(settings, source, strict=True)
         except (KeyError, TypeError, EmbeddingError) as err:
             _LOGGER.debug("What answered before can't be used any more: %s", err)
             return None
@@ -60,12 +78,19 @@ class Embedders:
         await self._open.pop(embedder).aclose()
         return None
 
-    async def _async_enter(
-        self, source: str | Path, runtime: RuntimeChoice, threads: int = 1, *, strict: bool = False
-    ) -> Embedder:
+    def _opened(
+        self, settings: EngineSettings, source: Source, strict: bool
+    ) -> AbstractAsyncContextManager[PictureEmbedder]:
+        if settings.is_remote:
+            return open_server_embedder(self._hass, settings, self._on_trouble)
+        if isinstance(source, TwinFiles):
+            return open_edgetpu(self._hass, settings, source, self._on_device)
+        proofs = cache_folder(self._hass)
+        return open_embedder(source, settings.local_runtime, settings.threads, strict=strict, proofs=proofs)
+
+    async def _async_enter(self, settings: EngineSettings, source: Source, *, strict: bool = False) -> PictureEmbedder:
         stack = AsyncExitStack()
-        opened = open_embedder(source, runtime, threads, strict=strict, proofs=cache_folder(self._hass))
-        embedder = await stack.enter_async_context(opened)
+        embedder = await stack.enter_async_context(self._opened(settings, source, strict))
         if self._closed:
             await stack.aclose()
             raise RuntimeUnavailable("the engine was stopped")

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator
 import logging
-from pathlib import Path
 from typing import Final
 
 from homeassistant.config_entries import ConfigEntry
@@ -13,9 +12,18 @@ from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from .coordinator import ClassifierCoordinator
+from .edge_tpu import DeviceWatch
 from .embedders import Embedders
-from .embedding import BUILTIN, Embedder, EmbeddingError, RuntimeUnavailable, SelfTestFailed
-from .extractors import async_provide, async_source
+from .embedding import (
+    BUILTIN,
+    EmbeddingError,
+    PictureEmbedder,
+    RuntimeUnavailable,
+    SelfTestFailed,
+    edgetpu,
+    errors as embedding_errors,
+)
+from .extractors import Source, async_provide, async_source_of
 from .imprinting import StoreFailed, bin_whole, purge
 from .issues import EXTRACTOR, RUNTIME, async_report_extractor, async_report_runtime, async_settle
 from .models import ClassifierSettings, EngineSettings, bin_folder, data_folder
@@ -28,6 +36,11 @@ type ClassifierListener = Callable[[ClassifierCoordinator], None]
 
 RETRY_AFTER: Final = (60, 300, 900, 3600)
 """Seconds to wait before an extractor that can't be used is tried again; the last one from then on."""
+RETRY_SOON_AFTER: Final = (5, 15, 30, 60)
+"""The same for servers, which may merely start later than Home Assistant, and for devices, which may be plugged in again."""
+
+OPEN_WITHIN: Final = 10.0
+"""Seconds that Home Assistant's start waits for servers or a device; it goes on in the background then."""
 
 
 class Engine:
@@ -43,14 +56,15 @@ class Engine:
         self._changing = asyncio.Lock()
         self.settings = EngineSettings.from_data(entry.data)
         self.classifiers: dict[str, ClassifierCoordinator] = {}
-        self.embedders = Embedders(hass, self._used_embedders)
+        self.embedders = Embedders(hass, self._used_embedders, self._trouble, self._device_changed)
+        self._watch = DeviceWatch(hass, entry)
 
     @property
-    def embedder(self) -> Embedder:
+    def embedder(self) -> PictureEmbedder:
         """What new and moving classifiers use."""
         return self.embedders.current
 
-    def _used_embedders(self) -> Iterator[Embedder]:
+    def _used_embedders(self) -> Iterator[PictureEmbedder]:
         return (coordinator.learner.learned.lens.embedder for coordinator in self.classifiers.values())
 
     # --- the extractor -------------------------------------------------------------------------------------------
@@ -60,18 +74,24 @@ class Engine:
 
         Raises EmbeddingError where not even that works.
         """
+        failed = False
         try:
-            source = await async_source(self._hass, self.settings.extractor)
+            source = await async_source_of(self._hass, self.settings)
             if source is not None:
-                await self._async_use(source)
+                async with asyncio.timeout(OPEN_WITHIN if self.settings.is_elsewhere else None):
+                    await self._async_use(source)
+        except TimeoutError:
+            source = None
+            await self._async_use_builtin()
         except EmbeddingError as err:
+            failed = True
             await self._async_use_builtin()
             self._report(err)
         else:
             if source is None:
                 await self._async_use_builtin()
         fetch = source is None or self._wants_litert()
-        if fetch or self.embedders.extractor != self.settings.extractor:
+        if fetch or failed:
             self._keep_trying(at_once=fetch)  # takes its time; what failed just now can wait
 
     def _wants_litert(self) -> bool:
@@ -80,11 +100,27 @@ class Engine:
         return chosen and litert_state() == "installable"
 
     async def _async_use_builtin(self) -> None:
-        await self.embedders.async_use(BUILTIN, BUILTIN, self.settings)
+        await self.embedders.async_use(EngineSettings(extractor=BUILTIN, runtime="auto"), BUILTIN)
+        self._device_changed()
 
     @callback
     def _report(self, err: EmbeddingError) -> None:
-        async_report_extractor(self._hass, self._entry, self.settings.extractor, self.embedders.extractor, err)
+        if isinstance(err, embedding_errors.ServerDenied):
+            # Home Assistant asks for another token, under Repairs too.
+            async_settle(self._hass, self._entry, EXTRACTOR)
+            self._entry.async_start_reauth(self._hass)
+            return
+        async_report_extractor(self._hass, self._entry, self.settings, self.embedders.extractor, err)
+
+    @callback
+    def _trouble(self, embedder: PictureEmbedder, err: EmbeddingError) -> None:
+        """Do what mends a server's embedder: ask for a token, or open the model that replaced it."""
+        if embedder is not self.embedder:
+            return  # another one is in use already, and classifiers are about to follow
+        if isinstance(err, embedding_errors.ServerDenied):
+            self._entry.async_start_reauth(self._hass)
+        elif self._trying is None or self._trying.done():
+            self._keep_trying(at_once=True)
 
     @callback
     def async_change(self, settings: EngineSettings) -> None:
@@ -96,17 +132,25 @@ class Engine:
         """Fetch, open and test the chosen extractor, and let the classifiers follow; return what went wrong."""
         async with self._changing:
             try:
-                source = await async_provide(self._hass, self.settings.extractor)
+                source = await async_provide(self._hass, self.settings)
                 await self._async_install_litert()
                 await self._async_use(source)
             except EmbeddingError as err:
+                if self.settings.is_edgetpu and isinstance(self.embedder, edgetpu.EdgeTPUEmbedder):
+                    # The one that is open may hold the device: it makes way, for the next attempt to succeed.
+                    await self._async_use_builtin()
+                    await self._async_let_follow()
                 self._report(err)
                 return err
+        await self._async_let_follow()
+        return None
+
+    async def _async_let_follow(self) -> None:
+        """Let the classifiers embed their examples by the current embedder; what nothing uses any more is closed."""
         for coordinator in self.classifiers.values():
             coordinator.async_follow_lens()
         if not self.classifiers:
             await self.embedders.async_close_unused()
-        return None
 
     async def _async_install_litert(self) -> None:
         """Install LiteRT where it was chosen. Without it the portable runtime is used, which says why."""
@@ -116,8 +160,8 @@ class Engine:
             except RuntimeUnavailable as err:
                 _LOGGER.warning("%s", err)
 
-    async def _async_use(self, source: str | Path) -> None:
-        await self.embedders.async_use(self.settings.extractor, source, self.settings)
+    async def _async_use(self, source: Source) -> None:
+        await self.embedders.async_use(self.settings, source)
         async_settle(self._hass, self._entry, EXTRACTOR, RUNTIME)
         for rejected in self.embedder.choice.rejected:
             # What LiteRT can't do is no trouble as long as nobody asked for it; a wrong answer always is.
@@ -126,6 +170,20 @@ class Engine:
         registry = dr.async_get(self._hass)
         if device := registry.async_get_device_by_identifier((DOMAIN, self._entry.entry_id), self._entry.entry_id):
             registry.async_update_device(device.id, name=self._entry.title, model=MODEL_ENGINE[self.embedder.runtime])
+        self._device_changed()
+
+    @property
+    def edgetpu_connected(self) -> bool | None:
+        """Whether the engine's Edge TPU answers; None for engines on something else."""
+        if not self.settings.is_edgetpu:
+            return None
+        return isinstance(self.embedder, edgetpu.EdgeTPUEmbedder) and self.embedder.connected
+
+    @callback
+    def _device_changed(self) -> None:
+        """Tell that another embedder is used, or that its device came or went."""
+        embedder = self.embedder
+        self._watch.follow(embedder.connected if isinstance(embedder, edgetpu.EdgeTPUEmbedder) else None)
         for listener in list(self._listeners):
             listener()
 
@@ -140,9 +198,10 @@ class Engine:
     async def _async_keep_trying(self, at_once: bool) -> None:
         if at_once and await self.async_try() is None:
             return
-        waits = iter(RETRY_AFTER)
+        pauses = RETRY_SOON_AFTER if self.settings.is_elsewhere else RETRY_AFTER
+        waits = iter(pauses)
         while True:
-            await asyncio.sleep(next(waits, RETRY_AFTER[-1]))
+            await asyncio.sleep(next(waits, pauses[-1]))
             if await self.async_try() is None:
                 return
 
@@ -151,10 +210,11 @@ class Engine:
         if self._trying:
             self._trying.cancel()
         await self.embedders.async_close()
+        self._watch.stop()
 
     @callback
     def async_on_change(self, listener: CALLBACK_TYPE) -> CALLBACK_TYPE:
-        """Call a listener whenever another embedder is used."""
+        """Call a listener whenever another embedder is used, or its device came or went."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 

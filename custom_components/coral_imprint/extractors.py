@@ -6,10 +6,24 @@ from pathlib import Path
 from homeassistant.core import HomeAssistant
 
 from .downloads import Listener, async_fetch
-from .embedding import BUILTIN, CATALOGUE, find_file
-from .models import cache_folder, models_folder
+from .embedding import BUILTIN, CATALOGUE, ModelError, find_file
+from .models import EngineSettings, cache_folder, models_folder
 
 FILE_SUFFIX = ".tflite"
+COMPILED_SUFFIX = "_edgetpu.tflite"
+"""Ends the names of files that were compiled for the Edge TPU; the same name without ``_edgetpu`` is the CPU's."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwinFiles:
+    """An extractor compiled for the Edge TPU, and the same for the CPU, which stands in while the device is gone."""
+
+    compiled: Path
+    twin: Path
+
+
+type Source = str | Path | TwinFiles
+"""What an embedder opens: BUILTIN, the name of a server's model, a file, or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +78,48 @@ async def async_source(hass: HomeAssistant, extractor: str) -> str | Path | None
     return BUILTIN if extractor == BUILTIN else await hass.async_add_executor_job(_path, hass, extractor)
 
 
-async def async_provide(hass: HomeAssistant, extractor: str, on_progress: Listener | None = None) -> str | Path:
-    """Return what the embedder opens, fetched first where it isn't on this machine yet. Raises DownloadError."""
-    if (source := await async_source(hass, extractor)) is not None:
+def _twins(hass: HomeAssistant, extractor: str) -> TwinFiles | None:
+    """Return an extractor's two files, None unless both are there. Blocking."""
+    compiled: Path | None
+    if extractor in CATALOGUE:
+        published = CATALOGUE[extractor].edgetpu
+        compiled = find_file(published, _folders(hass)) if published else None
+    else:
+        compiled = models_folder(hass) / (extractor.removesuffix(FILE_SUFFIX) + COMPILED_SUFFIX)
+    twin = _path(hass, extractor)
+    return TwinFiles(compiled, twin) if compiled and twin else None
+
+
+def _compiled_choices(hass: HomeAssistant) -> list[Choice]:
+    choices = [choice for choice in _choices(hass) if choice.key in CATALOGUE and CATALOGUE[choice.key].edgetpu]
+    files = sorted(models_folder(hass).glob(f"*{COMPILED_SUFFIX}"))
+    twins = [path.with_name(path.name.removesuffix(COMPILED_SUFFIX) + FILE_SUFFIX) for path in files]
+    return choices + [Choice(twin.name, twin.name, at_hand=True) for twin in twins if twin.is_file()]
+
+
+async def async_compiled_choices(hass: HomeAssistant) -> list[Choice]:
+    """Return every extractor that an Edge TPU can execute: the catalogue's, and pairs of files in the models folder."""
+    return await hass.async_add_executor_job(_compiled_choices, hass)
+
+
+async def async_source_of(hass: HomeAssistant, settings: EngineSettings) -> Source | None:
+    """Return what an engine's embedder opens; None for what isn't on this machine yet. Servers have theirs."""
+    if settings.is_remote:
+        return settings.extractor
+    if settings.is_edgetpu:
+        return await hass.async_add_executor_job(_twins, hass, settings.extractor)
+    return await async_source(hass, settings.extractor)
+
+
+async def async_provide(hass: HomeAssistant, settings: EngineSettings, on_progress: Listener | None = None) -> Source:
+    """Return what an engine's embedder opens, fetched first where it isn't on this machine yet. Raises DownloadError."""
+    if (source := await async_source_of(hass, settings)) is not None:
         return source
-    return await async_fetch(hass, CATALOGUE[extractor].file, on_progress)
+    published = CATALOGUE[settings.extractor]
+    if not settings.is_edgetpu:
+        return await async_fetch(hass, published.file, on_progress)
+    if published.edgetpu is None:
+        raise ModelError(f"{published.title} is not published for the Edge TPU")
+    # What is there already is not fetched again.
+    compiled = await async_fetch(hass, published.edgetpu, on_progress)
+    return TwinFiles(compiled, await async_fetch(hass, published.file, on_progress))

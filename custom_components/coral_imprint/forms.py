@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from homeassistant.const import CONF_NAME, Platform
+from homeassistant.const import CONF_NAME, CONF_TOKEN, CONF_VERIFY_SSL, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import (
@@ -19,22 +19,28 @@ from homeassistant.helpers.selector import (
     SelectSelectorMode,
     TextSelector,
     TextSelectorConfig,
+    TextSelectorType,
 )
 from homeassistant.helpers.translation import async_get_translations
 import voluptuous as vol
 
 from .const import (
+    ANY_DEVICE,
     CONF_BACKGROUND,
     CONF_CAMERA,
     CONF_CLASSES,
+    CONF_DEVICE,
     CONF_EXTRACTOR,
     CONF_HEAD,
+    CONF_PIXEL_RANGE,
     CONF_REJECT_FOREIGN,
     CONF_RUNTIME,
+    CONF_SERVERS,
     DECISION_OPTIONS,
     DOMAIN,
     HEAD_AUTO,
     INTERVAL,
+    PIXEL_RANGES,
     REGION_EDGES,
     RUNTIME_INSTALL,
     SECTION_DECISION,
@@ -67,25 +73,74 @@ def _choice(options: list[str], translation_key: str) -> SelectSelector:
 _LITERT_OPTION: Final = {"installed": ["litert"], "installable": [RUNTIME_INSTALL], "no_wheel": []}
 
 
-def engine_schema(extractors: Iterable[Choice], litert: str) -> vol.Schema:
-    """Return the engine's form. ``litert`` is how things stand with LiteRT here."""
-    offered = SelectSelector(
+def _extractors(choices: Iterable[Choice]) -> SelectSelector:
+    return SelectSelector(
         SelectSelectorConfig(
             # Names of networks and files are the same in every language; the built-in extractor's is translated.
-            options=[SelectOptionDict(value=choice.key, label=choice.label) for choice in extractors],
+            options=[SelectOptionDict(value=choice.key, label=choice.label) for choice in choices],
             translation_key=CONF_EXTRACTOR,
             mode=SelectSelectorMode.DROPDOWN,
         )
     )
+
+
+def edgetpu_schema(extractors: Iterable[Choice], devices: list[str]) -> vol.Schema:
+    """Return the form of an engine on an Edge TPU of this machine. ``devices`` are those that can be used."""
+    choices = list(extractors)
+    device = SelectSelectorConfig(
+        options=[ANY_DEVICE, *devices], translation_key=CONF_DEVICE, mode=SelectSelectorMode.DROPDOWN
+    )
     return vol.Schema(
         {
-            vol.Required(CONF_EXTRACTOR, default=DEFAULT): offered,
+            vol.Required(CONF_EXTRACTOR, default=choices[0].key): _extractors(choices),
+            vol.Required(CONF_DEVICE, default=ANY_DEVICE): SelectSelector(device),
+            **_numbers([THREADS]),
+        }
+    )
+
+
+def engine_schema(extractors: Iterable[Choice], litert: str) -> vol.Schema:
+    """Return the engine's form. ``litert`` is how things stand with LiteRT here."""
+    return vol.Schema(
+        {
+            vol.Required(CONF_EXTRACTOR, default=DEFAULT): _extractors(extractors),
             vol.Required(CONF_RUNTIME, default="auto"): _choice(
                 ["auto", "portable", *_LITERT_OPTION[litert]], CONF_RUNTIME
             ),
             **_numbers([THREADS]),
         }
     )
+
+
+_SECRET: Final = TextSelector(TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="off"))
+
+
+def server_schema() -> vol.Schema:
+    """Return the form of the servers that an engine is to use."""
+    return vol.Schema(
+        {
+            vol.Required(CONF_SERVERS): TextSelector(TextSelectorConfig(multiple=True)),
+            vol.Optional(CONF_TOKEN): _SECRET,
+            vol.Required(CONF_VERIFY_SSL, default=True): BooleanSelector(),
+        }
+    )
+
+
+def model_schema(models: list[str], preferred: str | None) -> vol.Schema:
+    """Return the form of the model on them. ``models`` are those that a server told of; any other can be typed."""
+    offered = SelectSelector(SelectSelectorConfig(options=models, custom_value=True, mode=SelectSelectorMode.DROPDOWN))
+    model = vol.Required(CONF_EXTRACTOR, default=preferred) if preferred else vol.Required(CONF_EXTRACTOR)
+    return vol.Schema(
+        {
+            model: offered,
+            vol.Required(CONF_PIXEL_RANGE, default="server"): _choice([*PIXEL_RANGES], CONF_PIXEL_RANGE),
+        }
+    )
+
+
+def token_schema() -> vol.Schema:
+    """Return the form of a token."""
+    return vol.Schema({vol.Optional(CONF_TOKEN): _SECRET})
 
 
 async def async_text(hass: HomeAssistant, about: str, option: str) -> str:

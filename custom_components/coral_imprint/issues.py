@@ -7,10 +7,11 @@ from homeassistant.helpers import issue_registry as ir
 from .const import DOMAIN
 from .embedding import CATALOGUE, DownloadError, EmbeddingError, Rejected
 from .extractors import title
-from .models import models_folder
+from .models import EngineSettings, models_folder
 
 EXTRACTOR = "extractor"
 RUNTIME = "runtime"
+EDGETPU = "edgetpu"
 
 
 def _issue_id(entry: ConfigEntry, kind: str) -> str:
@@ -34,9 +35,10 @@ def _tell(hass: HomeAssistant, entry: ConfigEntry, kind: str, key: str, placehol
 
 @callback
 def async_report_extractor(
-    hass: HomeAssistant, entry: ConfigEntry, extractor: str, serving: str, err: EmbeddingError
+    hass: HomeAssistant, entry: ConfigEntry, settings: EngineSettings, serving: str, err: EmbeddingError
 ) -> None:
     """Tell that the chosen extractor can't be used, why, and what answers meanwhile."""
+    extractor = settings.extractor
     fetched = isinstance(err, DownloadError) and extractor in CATALOGUE
     placeholders = {
         "engine": entry.title,
@@ -46,7 +48,12 @@ def async_report_extractor(
         "reason": str(err),
         "serving": title(serving),
     }
-    key = "download_failed" if fetched else "extractor_unusable"
+    if settings.is_remote:
+        key = "server_unusable"
+    elif fetched:
+        key = "download_failed"
+    else:
+        key = "edgetpu_unusable" if settings.is_edgetpu else "extractor_unusable"
     _tell(hass, entry, EXTRACTOR, key, placeholders)
 
 
@@ -60,6 +67,12 @@ def async_report_runtime(hass: HomeAssistant, entry: ConfigEntry, rejected: Reje
         "serving": serving,
     }
     _tell(hass, entry, RUNTIME, "runtime_rejected", placeholders)
+
+
+@callback
+def async_report_edgetpu(hass: HomeAssistant, entry: ConfigEntry) -> None:
+    """Tell that an engine's Edge TPU is away."""
+    _tell(hass, entry, EDGETPU, "edgetpu_away", {"engine": entry.title})
 
 
 @callback

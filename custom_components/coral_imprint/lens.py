@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .embedding import Embedder, NotAPicture, Region
+from .embedding import NotAPicture, PictureEmbedder, Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Lens:
 
     extractor: str
     """The embedder's extractor as engines name it, so that the lens can be made again after a restart."""
-    embedder: Embedder
+    embedder: PictureEmbedder
     region: Region
 
     @property

@@ -1,25 +1,31 @@
 """What a classifier and an engine are made of, as their config entries say."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from homeassistant.config_entries import ConfigSubentry
+from homeassistant.const import CONF_TOKEN, CONF_VERIFY_SSL
 from homeassistant.core import HomeAssistant
 
 from .const import (
+    ANY_DEVICE,
     AT_LEAST,
     BIN_FOLDER,
     CONF_BACKGROUND,
     CONF_CAMERA,
     CONF_CLASSES,
+    CONF_DEVICE,
+    CONF_DISCOVERY,
     CONF_EXTRACTOR,
     CONF_FOLDER,
     CONF_HEAD,
     CONF_LIMITS,
+    CONF_PIXEL_RANGE,
     CONF_REJECT_FOREIGN,
     CONF_RUNTIME,
+    CONF_SERVERS,
     CONF_THREADS,
     DOMAIN,
     ENTER_AT,
@@ -31,6 +37,8 @@ from .const import (
     LOOKS,
     MODELS_FOLDER,
     REGION_EDGES,
+    RUNTIME_EDGETPU,
+    RUNTIME_REMOTE,
     SECTION_DECISION,
     SECTION_REGION,
     STALE_AFTER,
@@ -42,26 +50,75 @@ from .const import (
 from .embedding import BUILTIN, Region, RuntimeChoice
 from .imprinting import Limits, Rules
 
+type EngineRuntime = RuntimeChoice | Literal["remote", "edgetpu"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
     """One extractor on one runtime."""
 
     extractor: str
-    """BUILTIN, a key of the catalogue, or the name of a file in the models folder."""
-    runtime: RuntimeChoice
+    """BUILTIN, a key of the catalogue, or the name of a file in the models folder; on servers the name of a model there."""
+    runtime: EngineRuntime
     threads: int = int(THREADS.default)
     """Threads that a frame may use."""
+    servers: tuple[str, ...] = ()
+    """Addresses of inference servers, the preferred one first."""
+    token: str | None = field(default=None, repr=False)
+    """What the servers know this engine by."""
+    verify_ssl: bool = True
+    """Whether the servers' certificates have to be valid."""
+    pixel_range: str = "server"
+    """One of PIXEL_RANGES."""
+    device: str = ANY_DEVICE
+    """Which Edge TPU of this machine."""
+    discovery: str | None = None
+    """Id of the announcement that it was made from."""
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> EngineSettings:
         """Read a config entry's data."""
-        threads = data.get(CONF_THREADS, THREADS.default)
-        return cls(extractor=data[CONF_EXTRACTOR], runtime=data[CONF_RUNTIME], threads=int(threads))
+        return cls(
+            extractor=data[CONF_EXTRACTOR],
+            runtime=data[CONF_RUNTIME],
+            threads=int(data.get(CONF_THREADS, THREADS.default)),
+            servers=tuple(data.get(CONF_SERVERS, ())),
+            token=data.get(CONF_TOKEN) or None,
+            verify_ssl=bool(data.get(CONF_VERIFY_SSL, True)),
+            pixel_range=data.get(CONF_PIXEL_RANGE, "server"),
+            device=data.get(CONF_DEVICE, ANY_DEVICE),
+            discovery=data.get(CONF_DISCOVERY),
+        )
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether inference servers do the work."""
+        return self.runtime == RUNTIME_REMOTE
+
+    @property
+    def is_edgetpu(self) -> bool:
+        """Whether an Edge TPU of this machine does the work."""
+        return self.runtime == RUNTIME_EDGETPU
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the work is done outside this process, by what may come later than Home Assistant."""
+        return self.is_remote or self.is_edgetpu
+
+    @property
+    def local_runtime(self) -> RuntimeChoice:
+        """What executes networks in this process, where something else is to."""
+        if self.runtime == "remote":
+            return "auto"
+        return "auto" if self.runtime == "edgetpu" else self.runtime
 
     @property
     def unique_id(self) -> str:
         """There is one engine per extractor and runtime. The built-in extractor has no network to run."""
+        if self.is_remote:
+            return self.discovery or f"{self.extractor}:{self.runtime}:{' '.join(self.servers)}"
+        if self.is_edgetpu:
+            return f"{self.extractor}:{self.runtime}:{self.device}"
         return BUILTIN if self.extractor == BUILTIN else f"{self.extractor}:{self.runtime}"
 
 

@@ -15,6 +15,7 @@ from homeassistant.helpers.typing import StateType
 
 from .const import DOMAIN, MODEL_ENGINE
 from .coordinator import ClassifierCoordinator
+from .embedding import edgetpu
 from .engine import Engine, EngineConfigEntry
 from .entity import ClassifierEntity, async_setup_classifiers
 from .extractors import title
@@ -81,6 +82,7 @@ ENGINE_SENSORS = (
         attributes_fn=lambda engine: {
             "extractor": title(engine.embedders.extractor),
             "reason": engine.embedder.choice.reason,
+            **_likeness(engine),
         },
     ),
     EngineSensorDescription(
@@ -108,6 +110,13 @@ async def async_setup_entry(
         async_add_entities,
         lambda coordinator: [ClassifierSensor(coordinator, description) for description in CLASSIFIER_SENSORS],
     )
+
+
+def _likeness(engine: Engine) -> dict[str, StateType]:
+    """Return how alike an Edge TPU and its twin on the CPU are, once that is known."""
+    embedder = engine.embedder
+    likeness = embedder.likeness if isinstance(embedder, edgetpu.EdgeTPUEmbedder) else None
+    return {"likeness": round(likeness.mean, 4)} if likeness else {}
 
 
 class ClassifierSensor(ClassifierEntity, SensorEntity):

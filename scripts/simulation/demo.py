@@ -83,7 +83,8 @@ async def add_camera(client: Client, url: str) -> str:
 
 async def add_engine(client: Client, extractor: str, runtime: str) -> str:
     """Add an engine; return its config entry id."""
-    result = await client.flow("coral_imprint", {"extractor": extractor, "runtime": runtime})
+    here = {"next_step_id": "local"}
+    result = await client.flow("coral_imprint", here, {"extractor": extractor, "runtime": runtime})
     return str(result["result"]["entry_id"])
 
 

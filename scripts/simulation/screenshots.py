@@ -43,6 +43,7 @@ async def add_engine(browser: Browser) -> None:
     await browser.shoot("add-integration", dialog.locator("input").first, found)
     await found.click()
     flow = page.locator("dialog-data-entry-flow")
+    await flow.get_by_text("On this machine").click()
     await flow.locator("ha-form").first.wait_for()
     dialog = flow.locator("dialog").first
     await browser.shoot("add-engine", dialog)

@@ -22,9 +22,16 @@ from .file_server import FileServer, Request, good, status
 ENGINE = {"extractor": "builtin", "runtime": "auto"}
 
 
-async def test_add_the_built_in_engine(hass: HomeAssistant, camera: FakeCamera) -> None:
+async def begin(hass: HomeAssistant) -> Any:
+    """Begin to add an engine on this machine."""
     result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
-    assert (result["type"], result["step_id"]) == (FlowResultType.FORM, "user")
+    assert result["type"] is FlowResultType.MENU
+    return await hass.config_entries.flow.async_configure(result["flow_id"], {"next_step_id": "local"})
+
+
+async def test_add_the_built_in_engine(hass: HomeAssistant, camera: FakeCamera) -> None:
+    result = await begin(hass)
+    assert (result["type"], result["step_id"]) == (FlowResultType.FORM, "local")
     result = await hass.config_entries.flow.async_configure(result["flow_id"], ENGINE)
     assert (result["type"], result["title"]) == (FlowResultType.CREATE_ENTRY, "Built-in")
     assert result["data"] == {**ENGINE, "threads": 1}
@@ -34,7 +41,7 @@ async def test_add_the_built_in_engine(hass: HomeAssistant, camera: FakeCamera) 
     assert dr.async_get(hass).async_get_device_by_identifier((DOMAIN, entry.entry_id), entry.entry_id)
     # One engine per extractor and runtime; the built-in extractor has no network, so its runtime tells nothing apart.
     for runtime in ("auto", "portable"):
-        result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+        result = await begin(hass)
         result = await hass.config_entries.flow.async_configure(result["flow_id"], {**ENGINE, "runtime": runtime})
         assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "already_configured")
     assert await hass.config_entries.async_unload(entry.entry_id)
@@ -55,7 +62,7 @@ async def test_a_bad_extractor_is_refused_before_it_is_kept(
     models = Path(hass.config.path(DOMAIN, "models"))
     models.mkdir(parents=True)
     (models / "mine.tflite").write_bytes(content)
-    result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+    result = await begin(hass)
     chosen = {"extractor": "mine.tflite", "runtime": "portable"}
     result = await hass.config_entries.flow.async_configure(result["flow_id"], chosen)
     assert (result["type"], result["errors"]) == (FlowResultType.FORM, {"base": key})
@@ -74,7 +81,7 @@ async def test_litert_is_offered_where_it_can_be_had_and_the_form_says_why_not(
     hass: HomeAssistant, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch, litert: str, offered: list[str]
 ) -> None:
     monkeypatch.setattr(config_flow, "litert_state", lambda: litert)
-    result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+    result = await begin(hass)
     schema = result["data_schema"]
     assert schema
     (options,) = [value.config["options"] for key, value in schema.schema.items() if key == "runtime"]
@@ -102,7 +109,7 @@ async def test_an_extractor_is_downloaded_with_progress_and_tested(
     hass: HomeAssistant, camera: FakeCamera, server: FileServer
 ) -> None:
     updates = async_capture_events(hass, EVENT_DATA_ENTRY_FLOW_PROGRESS_UPDATE)
-    result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+    result = await begin(hass)
     chosen = {**ENGINE, "extractor": PUBLISHED, "runtime": "portable"}
     result = await hass.config_entries.flow.async_configure(result["flow_id"], chosen)
     assert (result["type"], result["progress_action"]) == (FlowResultType.SHOW_PROGRESS, "download")
@@ -120,7 +127,7 @@ async def test_without_a_network_there_are_three_ways_on(
     hass: HomeAssistant, camera: FakeCamera, server: FileServer
 ) -> None:
     server.answers = [status(404)]
-    result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+    result = await begin(hass)
     result = await choose(hass, result, extractor=PUBLISHED, runtime="portable")
     assert (result["type"], result["step_id"]) == (FlowResultType.MENU, "download_failed")
     shown = result["description_placeholders"]
@@ -131,7 +138,7 @@ async def test_without_a_network_there_are_three_ways_on(
     assert result["step_id"] == "download_failed"
     # Another one.
     result = await hass.config_entries.flow.async_configure(result["flow_id"], {"next_step_id": "another"})
-    assert (result["type"], result["step_id"], result["errors"]) == (FlowResultType.FORM, "user", {})
+    assert (result["type"], result["step_id"], result["errors"]) == (FlowResultType.FORM, "local", {})
     result = await choose(hass, result, extractor=PUBLISHED, runtime="portable")
     # The server is back.
     server.answers = [good]
@@ -146,7 +153,7 @@ async def test_an_engine_may_be_made_before_its_extractor_is_there(
     hass: HomeAssistant, camera: FakeCamera, server: FileServer
 ) -> None:
     server.answers = [status(404)]
-    result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+    result = await begin(hass)
     result = await choose(hass, result, extractor=PUBLISHED)
     result = await hass.config_entries.flow.async_configure(result["flow_id"], {"next_step_id": "finish"})
     assert result["type"] is FlowResultType.CREATE_ENTRY
@@ -164,7 +171,7 @@ async def test_closing_the_dialog_stops_the_download(
         await asyncio.sleep(30)
 
     server.answers = [hang]
-    result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+    result = await begin(hass)
     arrived = async_capture_events(hass, EVENT_DATA_ENTRY_FLOW_PROGRESS_UPDATE)
     chosen = {**ENGINE, "extractor": PUBLISHED}
     result = await hass.config_entries.flow.async_configure(result["flow_id"], chosen)
@@ -187,7 +194,7 @@ async def test_what_was_downloaded_but_can_not_be_used_is_said_in_the_form(
         raise SelfTestFailed("picture 3 looks like picture 4")
 
     monkeypatch.setattr("custom_components.coral_imprint.embedding.choice.check", fails)
-    result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+    result = await begin(hass)
     result = await choose(hass, result, extractor=PUBLISHED, runtime="portable")
     assert (result["type"], result["errors"]) == (FlowResultType.FORM, {"base": "self_test_failed"})
     assert result["description_placeholders"]["reason"] == "picture 3 looks like picture 4"
@@ -211,7 +218,7 @@ async def test_litert_is_installed_by_home_assistants_requirements_manager(
 
     monkeypatch.setattr(requirements, "litert_available", lambda: there)
     monkeypatch.setattr(requirements, "async_process_requirements", process)
-    result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+    result = await begin(hass)
     chosen = {**ENGINE, "extractor": PUBLISHED, "runtime": "install"}
     result = await hass.config_entries.flow.async_configure(result["flow_id"], chosen)
     assert (result["type"], result["progress_action"]) == (FlowResultType.SHOW_PROGRESS, "install")
@@ -230,7 +237,7 @@ async def test_litert_is_installed_by_home_assistants_requirements_manager(
 async def test_reconfigure_an_engine(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera) -> None:
     await teach(hass, engine, camera, "closed", "open")
     result = await engine.start_reconfigure_flow(hass)
-    assert (result["type"], result["menu_options"]) == (FlowResultType.MENU, ["choose", "recommend"])
+    assert (result["type"], result["menu_options"]) == (FlowResultType.MENU, ["choose", "recommend", "server"])
     result = await hass.config_entries.flow.async_configure(result["flow_id"], {"next_step_id": "choose"})
     assert (result["type"], result["step_id"]) == (FlowResultType.FORM, "choose")
     result = await hass.config_entries.flow.async_configure(result["flow_id"], {**ENGINE, "runtime": "portable"})

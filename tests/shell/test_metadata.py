@@ -88,7 +88,7 @@ def test_flows_translate_every_field_and_error() -> None:
     from custom_components.coral_imprint.forms import classifier_schema, engine_schema
 
     steps = texts["config"]["step"]
-    for step in ("user", "choose", "recommended"):
+    for step in ("local", "choose", "recommended"):
         fields = {str(key) for key in engine_schema([], "installed").schema}
         assert fields == steps[step]["data"].keys() == steps[step]["data_description"].keys()
     steps = texts["config_subentries"]["classifier"]["step"]

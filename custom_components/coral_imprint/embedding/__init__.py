@@ -24,6 +24,7 @@ from .errors import (
 )
 from .export import export_model, labels_text
 from .frame import WHOLE, Region, check_picture, to_jpeg
+from .interface import PictureEmbedder
 from .litert import REQUIREMENT as LITERT_REQUIREMENT, available as litert_available, installable as litert_installable
 from .network_classes import NetworkClasses, network_classes
 from .parts import foreign_emphasis, joined_weight, network_length, network_part, same_extractor
@@ -49,6 +50,7 @@ __all__ = [
     "NetworkClasses",
     "NotAPicture",
     "Partial",
+    "PictureEmbedder",
     "PublishedFile",
     "Region",
     "Rejected",
