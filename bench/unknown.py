@@ -248,7 +248,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--draws", type=int, default=50)
     parser.add_argument("--clutter", type=int, default=COUNT, help="pictures drawn")
     parser.add_argument(
-        "--size", type=size_of, default=SIZE, help="of the pictures drawn; classifiers of whole frames use 96x54"
+        "--size", type=size_of, default=SIZE, help="of the pictures drawn; classifiers of whole frames use 128x72"
     )
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .const import DOMAIN
-from .embedding import CLUTTER_VERSION, WHOLE, PictureEmbedder, Region, drawn_clutter, foreign_emphasis
+from .embedding import CLUTTER_VERSION, WHOLE, NotAPicture, PictureEmbedder, Region, drawn_clutter, foreign_emphasis
 from .imprinting import Bank, EmbeddingCache, StoreFailed, make_bank
 from .lens import Lens
 from .models import cache_folder
@@ -27,6 +27,8 @@ _LOGGER = logging.getLogger(__name__)
 
 COUNT: Final = 120
 """Pictures in a bank. With 240, or 400 of twice the size, no more is rejected and no more accepted (`bench/unknown.py`)."""
+ASKED: Final = 60
+"""Drawn pictures that an evaluation asks for."""
 SIZES: Final = ((56, 168), (72, 128), (96, 96), (128, 72), (168, 56))
 """Width and height of drawn pictures, in pixels: that of nearly the region's shape is used, so that both are padded alike."""
 _FRAME: Final = 16 / 9
@@ -74,6 +76,14 @@ async def async_make_bank(hass: HomeAssistant, lens: Lens) -> Bank:
             await _async_fill(hass, cache, lens.embedder, size)
             bank = banks.made[fingerprint] = await hass.async_add_executor_job(_from_cache, cache)
     return bank
+
+
+async def async_draw_foreign(hass: HomeAssistant, lens: Lens) -> NDArray[np.float32]:
+    """Draw and embed pictures that no bank holds, for an evaluation to ask for: shape (`ASKED`, d). Raises EmbeddingError."""
+    size = _size(lens.region)
+    drawn = await hass.async_add_executor_job(lambda: list(drawn_clutter(ASKED, size, seed=1)))
+    found = await lens.embedder.embed_many(drawn, WHOLE)
+    return np.stack([vector for vector in found if not isinstance(vector, NotAPicture)])
 
 
 async def _async_fill(

@@ -14,10 +14,10 @@ from homeassistant.util import dt as dt_util
 import numpy as np
 from numpy.typing import NDArray
 
-from .bank import async_make_bank
+from .bank import async_draw_foreign, async_make_bank
 from .embedding import BUILTIN
 from .examples import Examples, batches
-from .expectations import evaluate_head, expect, learn_thresholds
+from .expectations import as_decided, evaluate_head, expect, learn_thresholds
 from .imprinting import (
     Bank,
     EmbeddingCache,
@@ -358,10 +358,24 @@ class Learner:
         """
         async with self._teaching:
             await self.examples.async_embed_missing(self.learned.lens, self._cache)
-        return await self._hass.async_add_executor_job(self._evaluate, conditions)
+        lens = self.learned.lens
+        # To the built-in extractor everything drawn looks like something: that says nothing about photographs.
+        foreign = None if lens.embedder.runtime == BUILTIN else await async_draw_foreign(self._hass, lens)
+        return await self._hass.async_add_executor_job(self._evaluate, conditions, foreign)
 
-    def _evaluate(self, conditions: Callable[[Example], str]) -> tuple[Evaluation, dict[str, Thresholds]]:
+    def _evaluate(
+        self, conditions: Callable[[Example], str], foreign: NDArray[np.float32] | None
+    ) -> tuple[Evaluation, dict[str, Thresholds]]:
         rows, learned = self.examples.rows(self._cache), self.learned
         expected = dict(learned.thresholds) or expect(learned.head, rows, self.settings, self._background)
-        found = evaluate_head(learned.head, rows, expected, self.classes, conditions)
+        bank = self._bank[1] if learned.plausibility and self._bank else None
+        found = evaluate_head(
+            learned.head,
+            rows,
+            self.classes,
+            judge=as_decided(learned.rules(self.settings.rules), bank),
+            expected=expected,
+            conditions=conditions,
+            foreign=foreign if len(rows.vectors) > 1 else None,
+        )
         return found, expected

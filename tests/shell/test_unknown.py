@@ -1,5 +1,6 @@
 """A look at something that was never taught is told from one that can't decide between two classes."""
 
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -98,3 +99,21 @@ async def test_the_built_in_extractor_does_not_claim_to_know(
     assert engine.runtime_data.classifiers["gate_id"].learner.learned.plausibility is None
     camera.frame = something_else(1)
     assert (await act(hass, engine, "look"))["finding"] != "foreign"
+
+
+async def test_an_evaluation_asks_for_pictures_of_nothing(
+    hass: HomeAssistant, networked: MockConfigEntry, camera: FakeCamera, freezer: FrozenDateTimeFactory
+) -> None:
+    """By the rule that decides: what is rejected as foreign is not accepted."""
+    for day in range(3):
+        freezer.tick(timedelta(days=1))
+        for number, gate in enumerate(("closed", "open")):
+            camera.show(gate, 200 + 10 * day + number)
+            await act(hass, networked, "capture_example", **{"class": gate})
+    found = await act(hass, networked, "evaluate")
+    assert (found["foreign"]["share"], found["foreign"]["asked"]) == (0, 60)
+    assert any("no background class" in sentence for sentence in found["advice"])
+    await decide(hass, networked, reject_foreign=False, enter_at=50, stay_at=50)
+    found = await act(hass, networked, "evaluate")
+    assert found["foreign"]["share"] == 1, "one of two classes is always the likelier"
+    assert any("something else" in sentence for sentence in found["advice"])

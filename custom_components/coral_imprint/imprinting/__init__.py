@@ -22,7 +22,7 @@ from .errors import (
     UnreadablePicture,
     UnusableHead,
 )
-from .evaluation import Trial, Validation, cross_validate, occasions
+from .evaluation import Embeddings, Groups, Judge, Rule, Trial, Validation, cross_validate, occasions
 from .head import Head, Imprint, Imprinter, Scores, fit
 from .journal import Change
 from .known import Known, extended, load as load_known, save as save_known
@@ -52,10 +52,12 @@ __all__ = [
     "Doubt",
     "EmbeddingCache",
     "EmbeddingShelf",
+    "Embeddings",
     "Estimate",
     "Evaluation",
     "Example",
     "ExampleStore",
+    "Groups",
     "Head",
     "HeadVersions",
     "Imprint",
@@ -63,6 +65,7 @@ __all__ = [
     "ImprintingError",
     "InUse",
     "InvalidLabel",
+    "Judge",
     "Known",
     "Layer",
     "LearnedClass",
@@ -73,6 +76,7 @@ __all__ = [
     "Plausibility",
     "Remark",
     "Report",
+    "Rule",
     "Rules",
     "Scores",
     "StoreFailed",

@@ -54,6 +54,9 @@ class Evaluation:
     """Mean distance between confidence and accuracy, over bins of about equally many trials (at least ten): with few
     trials, chance makes it larger than it is."""
 
+    has_background: bool
+    """Whether a class means "nothing to report"."""
+
     answered: float | None
     """Share of the trials the rule in use would act upon, mean over classes."""
 
@@ -168,6 +171,7 @@ def evaluate(
         confusion=validation.confusion if validation else {},
         conditions=_by_condition(trials, conditions),
         calibration_error=calibration_error(trials),
+        has_background=bool(background & embeddings.keys()),
         answered=_mean_share(trials, lambda trial: trial.accepted),
         answered_right=_mean_share([trial for trial in trials if trial.accepted], lambda trial: trial.right),
         other_classes=accepted_classes(embeddings, groups, fit=fit, judge=rule, ignored=background),

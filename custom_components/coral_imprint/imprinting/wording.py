@@ -20,6 +20,10 @@ ALIKE = 1 / 3
 TEXTS: Final[Mapping[str, str]] = {
     "no_second_class": "There is nothing to tell {class} from yet. Teach a second class: what the camera sees when it isn't.",
     "no_class": "No class has an example yet.",
+    "no_background": (
+        "There is no background class: what the camera shows is taken for one of {class}, or is unknown. If it can show "
+        "something else for long, teach that as a background class; it is then told apart rather than guessed."
+    ),
     "single_examples": "One example of a class can't be checked. Take a second one of {class}, on another occasion.",
     "one_occasion": (
         "All examples of {class} are from one occasion. About {accuracy} % of later looks may be right, but anything from {low} % to "
@@ -99,6 +103,10 @@ class Findings(Protocol):
         """Examples in doubt."""
 
     @property
+    def has_background(self) -> bool:
+        """Whether a class means "nothing to report"."""
+
+    @property
     def clusters(self) -> Sequence[Cluster]:
         """Near-duplicates."""
 
@@ -116,7 +124,10 @@ def remarks(found: Findings, labels: Mapping[str, str]) -> tuple[Remark, ...]:
     said = _labels_in_doubt(found, labels)
     if found.expected is None:
         return (*said, Remark("single_examples", {"class": name(next(iter(found.examples)))}))
-    return (*said, *_certainty(found, found.expected, labels), *_weakness(found, found.expected, labels))
+    said += [*_certainty(found, found.expected, labels), *_weakness(found, found.expected, labels)]
+    if not found.has_background:
+        said.append(Remark("no_background", {"class": _listed(tuple(found.examples), labels)}))
+    return tuple(said)
 
 
 def percent(share: float) -> str:
