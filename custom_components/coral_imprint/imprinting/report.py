@@ -159,8 +159,7 @@ def evaluate(
     names = _ids(embeddings, ids, conditions)
     rule = judge or sure_enough()
     validation = cross_validate(embeddings, groups, fit, seed=seed, judge=rule)
-    by_class = predict_classes(validation) if validation else {}
-    trials = validation.trials if validation else ()
+    by_class, trials = (predict_classes(validation), validation.trials) if validation else ({}, ())
     found = Evaluation(
         examples={name: len(part) for name, part in embeddings.items()},
         occasions={name: len(set(own)) for name, own in groups.items()},
