@@ -3,10 +3,9 @@
 Run from the repository's root: ``python -m scripts.simulation.app_brand``.
 """
 
-import argparse
 from pathlib import Path
 
-from .brand import LIGHT, icon, logo
+from .brand import LIGHT, icon, logo, run
 
 FOLDER = Path("app")
 ICON = 128
@@ -25,10 +24,7 @@ def write(folder: Path) -> list[Path]:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description="Draw the app's icon and logo.")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where to write them (default: %(default)s)")
-    for path in write(parser.parse_args().folder):
-        print(f"{path}: {path.stat().st_size / 1000:.1f} kB")
+    run("Draw the app's icon and logo.", FOLDER, write)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Run from the repository's root: ``python -m scripts.simulation.brand`` writes th
 """
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 import math
 from pathlib import Path
@@ -149,12 +150,17 @@ def write(folder: Path) -> list[Path]:
     return paths
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description="Draw the integration's icon and logo.")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where to write them (default: %(default)s)")
+def run(description: str, folder: Path, write: Callable[[Path], list[Path]]) -> None:
+    """Read the command line, write into the folder it names, and tell what was written."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--folder", type=Path, default=folder, help="where to write them (default: %(default)s)")
     for path in write(parser.parse_args().folder):
         print(f"{path}: {path.stat().st_size / 1000:.1f} kB")
+
+
+def main() -> None:
+    """Run from the command line."""
+    run("Draw the integration's icon and logo.", FOLDER, write)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A real Home Assistant with the integration, and a camera that shows what a test tells it to."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 import threading
@@ -247,6 +248,21 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     monkeypatch.setattr(Embedder, "embed_regions", counted)
     monkeypatch.setattr(Embedder, "embed_many", counted_many)
     return pictures
+
+
+@asynccontextmanager
+async def knowing_a_gate(
+    hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera, data: dict[str, Any]
+) -> AsyncIterator[MockConfigEntry]:
+    """Set an engine up as it is told, with a classifier that knows a gate, and unload it in the end."""
+    hass.config_entries.async_update_entry(entry, data=data)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await settled(hass)
+    await teach(hass, entry, camera, "closed", "open")
+    yield entry
+    if entry.state is ConfigEntryState.LOADED:
+        assert await hass.config_entries.async_unload(entry.entry_id)
+    await settled(hass)
 
 
 def network(channels: int = 16) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from homeassistant.config_entries import SOURCE_USER, ConfigEntryState
+from homeassistant.config_entries import SOURCE_USER
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import entity_registry as er
@@ -20,7 +20,7 @@ from custom_components.coral_imprint import edge_tpu, engine as engine_module
 from custom_components.coral_imprint.embedding import devices
 from custom_components.coral_imprint.embedding.child import Patience
 
-from .conftest import DOMAIN, FakeCamera, act, change, models, network, settled, state, teach, told, workers
+from .conftest import DOMAIN, FakeCamera, act, change, knowing_a_gate, models, network, settled, state, told, workers
 from .cores import COMPILER, StandIn, compiled, standin_twin
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler (Debian: gcc, libc6-dev)")
@@ -56,14 +56,8 @@ async def on_device(
 ) -> AsyncIterator[MockConfigEntry]:
     """Return an engine on a device that computes what its twin does, with a classifier that knows a gate."""
     with standin_twin(device, network()):
-        hass.config_entries.async_update_entry(entry, data=ON_DEVICE)
-        assert await hass.config_entries.async_setup(entry.entry_id)
-        await settled(hass)
-        await teach(hass, entry, camera, "closed", "open")
-        yield entry
-        if entry.state is ConfigEntryState.LOADED:
-            assert await hass.config_entries.async_unload(entry.entry_id)
-        await settled(hass)
+        async with knowing_a_gate(hass, entry, camera, ON_DEVICE):
+            yield entry
     assert workers() == 0
 
 

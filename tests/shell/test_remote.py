@@ -16,7 +16,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.coral_imprint import engine as engine_module
 from custom_components.coral_imprint.models import EngineSettings
 
-from .conftest import FakeCamera, act, settled, state, teach, told, workers
+from .conftest import FakeCamera, act, knowing_a_gate, settled, state, teach, told, workers
 from .cores import MODEL, Scripted, replies, serving
 
 TOKEN = "first-token-of-the-server"
@@ -50,14 +50,8 @@ async def remote(
 ) -> AsyncIterator[MockConfigEntry]:
     """Return an engine on that server, with a classifier that knows a gate."""
     script.token = TOKEN
-    hass.config_entries.async_update_entry(entry, data=engine_data(script.url, token=TOKEN))
-    assert await hass.config_entries.async_setup(entry.entry_id)
-    await settled(hass)
-    await teach(hass, entry, camera, "closed", "open")
-    yield entry
-    if entry.state is ConfigEntryState.LOADED:
-        assert await hass.config_entries.async_unload(entry.entry_id)
-    await settled(hass)
+    async with knowing_a_gate(hass, entry, camera, engine_data(script.url, token=TOKEN)):
+        yield entry
     assert workers() == 0
 
 

@@ -1,7 +1,7 @@
 """Picture → unit vector by an Edge TPU of this machine, in a process of its own; by its twin on the CPU while it is gone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from . import layout
+from .away import AwayEmbedder
 from .child import Child, Command, Patience, Status
 from .child_client import ChildClient
-from .choice import Choice, choose_runtime
-from .errors import EmbeddingError, ModelError, NotAPicture, RuntimeUnavailable, UnsupportedModel
+from .choice import choose_runtime
+from .errors import EmbeddingError, ModelError, RuntimeUnavailable, UnsupportedModel
 from .fallback import Fallback, InThread
-from .frame import WHOLE, Region
-from .prepared import FrameTimes, embed_each, fingerprint, prepare
 from .runtime import Runtime, RuntimeChoice
 from .serving.models import ModelFile, read_model_file
 from .twins import Likeness, Pair, compare
@@ -63,48 +61,28 @@ class _Network:
     length: int
 
 
-class EdgeTPUEmbedder:
-    """Turns pictures into unit vectors: the face of `Embedder`."""
+class EdgeTPUEmbedder(AwayEmbedder):
+    """Turns pictures into unit vectors by the device, or by its twin; the twin's fingerprint is the device's.
+
+    RuntimeUnavailable is raised where neither the device nor a twin that may stand in for it answers.
+    """
+
+    runtime = FAMILY
 
     def __init__(self, network: _Network, child: Child, fallback: Fallback, worker: ThreadPoolExecutor) -> None:
-        """Take what is running."""
-        self.extractor = network.file.sha256[:16]
-        """Identity of the extractor: the beginning of the SHA-256 of its compiled file."""
-        self.choice = Choice("chosen")
-        """How the runtime came to be used."""
-        self.runtime = FAMILY
-        """Family of what executes the network."""
-        self.frames = 0
-        """Pictures embedded so far, however many regions of each."""
+        """Take what is running. The extractor is the beginning of the SHA-256 of its compiled file."""
+        super().__init__(network.file.sha256[:16], network.size, network.length, worker)
         self.by_twin = 0
-        """Regions of them that the CPU embedded."""
+        """Regions of pictures that the CPU embedded."""
         self.likeness: Likeness | None = None
         """How alike the device and its twin are; None before that is known, and without a twin."""
-        self._network = network
         self._child = child
         self._fallback = fallback
-        self._worker = worker
-        self._times = FrameTimes()
-        self._closed = False
-
-    @property
-    def ms(self) -> float | None:
-        """Milliseconds per picture, decoding and the way to the network and back included: the median of the last ones."""
-        return self._times.ms
-
-    @property
-    def length(self) -> int:
-        """Length of the embedding."""
-        return layout.LENGTH + self._network.length
 
     @property
     def connected(self) -> bool:
         """Whether the device answers."""
         return self._fallback.connected
-
-    def fingerprint(self, region: Region = WHOLE) -> str:
-        """All that an embedding depends on. The twin's have the same: it answers only where they may meet."""
-        return fingerprint(self.extractor, self.runtime, region, network=True)
 
     def diagnostics(self) -> dict[str, Any]:
         """Return how the device, its process and its twin are."""
@@ -118,42 +96,10 @@ class EdgeTPUEmbedder:
             "likeness": self.likeness.as_dict() if self.likeness else None,
         }
 
-    async def embed(self, picture: bytes, region: Region = WHOLE) -> NDArray[np.float32]:
-        """Embed one region of a picture.
-
-        Returns a float32 vector of shape ``(length,)`` and length 1. Raises as `embed_regions`.
-        """
-        (vector,) = await self.embed_regions(picture, (region,))
-        return vector
-
-    async def embed_regions(self, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
-        """Embed several regions of a picture from a single decode.
-
-        Raises NotAPicture; RuntimeUnavailable where neither the device nor a twin that may stand in for it answers, and once
-        the embedder was closed.
-        """
-        if self._closed:
-            raise RuntimeUnavailable("the engine was stopped")
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        parts = await loop.run_in_executor(self._worker, prepare, picture, regions, self._network.size)
-        answers = await asyncio.gather(
-            *(self._fallback.embed(pixels) for part in parts if (pixels := part.pixels) is not None)
-        )
-        self.by_twin += sum(not answer.by_device for answer in answers)
-        joined = [part.joined(answer.embedding) for part, answer in zip(parts, answers, strict=True)]
-        self._times.add(loop.time() - start)
-        self.frames += 1
-        return joined
-
-    async def embed_many(
-        self, pictures: Sequence[bytes], region: Region = WHOLE
-    ) -> list[NDArray[np.float32] | NotAPicture]:
-        """Embed one region of each of many pictures, together.
-
-        In place of a vector, the error of a picture that is none. Raises as `embed_regions` otherwise.
-        """
-        return await embed_each(self.embed, pictures, region)
+    async def _embed_away(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        answer = await self._fallback.embed(pixels)
+        self.by_twin += not answer.by_device
+        return answer.embedding
 
     async def aclose(self) -> None:
         """Take no more pictures."""

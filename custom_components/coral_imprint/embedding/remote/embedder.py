@@ -11,11 +11,8 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import layout
-from ..choice import Choice
-from ..errors import InvalidAddress, NoSuchModel, NotAPicture, RuntimeUnavailable, ServerRefused, UnusableAnswer
-from ..frame import WHOLE, Region
-from ..prepared import FrameTimes, embed_each, fingerprint, prepare
+from ..away import AwayEmbedder
+from ..errors import InvalidAddress, NoSuchModel, ServerRefused, UnusableAnswer
 from ..serving.protocol import Message
 from .address import Address
 from .answers import read_names
@@ -36,81 +33,30 @@ FAMILY: Final = "remote"
 """The runtime's family in fingerprints: embeddings of servers are not mixed with those of this process."""
 
 
-class RemoteEmbedder:
-    """Turns pictures into unit vectors by a model on one or several servers: the face of `Embedder`."""
+class RemoteEmbedder(AwayEmbedder):
+    """Turns pictures into unit vectors by a model on one or several servers.
+
+    Its ways to the network raise ServerError where no server answers; ModelChanged where all that do have another model by now.
+    """
+
+    runtime = FAMILY
 
     def __init__(self, extractor: str, contract: Contract, pool: Pool, worker: ThreadPoolExecutor) -> None:
-        """Take servers that were agreed with, and the thread that decodes."""
-        self.extractor = extractor
-        """Identity of the model: its name, its version where one was asked for, and what it makes of the test pictures (`notes`)."""
-        self.choice = Choice("chosen")
-        """How the runtime came to be used."""
-        self.runtime = FAMILY
-        """Family of what executes the network."""
-        self.frames = 0
-        """Pictures embedded so far, however many regions of each."""
-        self._size = contract.size
-        self._network_length = contract.length or 0
+        """Take servers that were agreed with, and the thread that decodes.
+
+        ``extractor``: the model's name, its version where one was asked for, and what it makes of the test pictures (`notes`).
+        """
+        super().__init__(extractor, contract.size, contract.length or 0, worker)
         self._pool = pool
         self._batches = Batches(pool.embed, lambda: pool.limits)
-        self._worker = worker
-        self._times = FrameTimes()
-        self._closed = False
-
-    @property
-    def ms(self) -> float | None:
-        """Milliseconds per picture, decoding and the way to the network and back included: the median of the last ones."""
-        return self._times.ms
-
-    @property
-    def length(self) -> int:
-        """Length of the embedding."""
-        return layout.LENGTH + self._network_length
 
     @property
     def servers(self) -> Sequence[Member]:
         """The servers and how they are, in the order in which they are preferred."""
         return self._pool.members
 
-    def fingerprint(self, region: Region = WHOLE) -> str:
-        """All that an embedding depends on: vectors of different fingerprints must never meet."""
-        return fingerprint(self.extractor, self.runtime, region, network=True)
-
-    async def embed(self, picture: bytes, region: Region = WHOLE) -> NDArray[np.float32]:
-        """Embed one region of a picture.
-
-        Returns a float32 vector of shape ``(length,)`` and length 1. Raises as `embed_regions`.
-        """
-        (vector,) = await self.embed_regions(picture, (region,))
-        return vector
-
-    async def embed_regions(self, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
-        """Embed several regions of a picture from a single decode.
-
-        Raises NotAPicture; ServerError where no server answers (ModelChanged where all that do have another model by now); and
-        RuntimeUnavailable once the embedder was closed.
-        """
-        if self._closed:
-            raise RuntimeUnavailable("the engine was stopped")
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        parts = await loop.run_in_executor(self._worker, prepare, picture, regions, self._size)
-        networks = await asyncio.gather(
-            *(self._batches.embed(pixels) for part in parts if (pixels := part.pixels) is not None)
-        )
-        joined = [part.joined(network) for part, network in zip(parts, networks, strict=True)]
-        self._times.add(loop.time() - start)
-        self.frames += 1
-        return joined
-
-    async def embed_many(
-        self, pictures: Sequence[bytes], region: Region = WHOLE
-    ) -> list[NDArray[np.float32] | NotAPicture]:
-        """Embed one region of each of many pictures, together.
-
-        In place of a vector, the error of a picture that is none. Raises as `embed_regions` otherwise.
-        """
-        return await embed_each(self.embed, pictures, region)
+    async def _embed_away(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return await self._batches.embed(pixels)
 
     async def aclose(self) -> None:
         """Take no more pictures, give up on those under way, and leave the servers."""
