@@ -33,11 +33,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components"
 
 from bench.embed_child import resident
 from embedding import testcard
-from embedding.child import Child, Command, Patience, Status
-from embedding.child_client import ChildClient
-from embedding.fallback import Fallback, InThread
-from embedding.litert import LiteRTRuntime
-from embedding.model import read_model
+from embedding.edgetpu.child import Child, Command, Patience, Status
+from embedding.edgetpu.client import ChildClient
+from embedding.edgetpu.fallback import Fallback, InThread
+from embedding.network.model import read_model
+from embedding.runtimes.litert import LiteRTRuntime
 from tests.embedding.graphs import separable
 from tests.standin.edgetpu import StandIn, compiled, twin
 

@@ -31,10 +31,10 @@ from bench.embed_child import interpreter, measured_alone
 from embedding import layout
 from embedding.errors import EmbeddingError
 from embedding.frame import WHOLE
-from embedding.model import read_model
+from embedding.network.model import read_model
+from embedding.network.rewrite import cut_model
 from embedding.prepared import prepare
-from embedding.rewrite import cut_model
-from embedding.runtime import Family, Runtime, open_runtime
+from embedding.runtimes.runtime import Family, Runtime, open_runtime
 
 FAMILIES: Final[tuple[Family, ...]] = ("portable", "litert")
 _ENDINGS: Final = frozenset({".jpg", ".jpeg", ".png"})

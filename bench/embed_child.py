@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
 
 from embedding import layout
-from embedding.model import read_model
-from embedding.rewrite import cut_model
-from embedding.runtime import open_runtime
+from embedding.network.model import read_model
+from embedding.network.rewrite import cut_model
+from embedding.runtimes.runtime import open_runtime
 
 _RUNS = 3
 

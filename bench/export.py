@@ -27,12 +27,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
 
 from bench.evaluate import Episode, PictureSet, draw_episode, files_of, numbers, warn
-from embedding.columns import imported_classes
 from embedding.errors import EmbeddingError, NotAPicture
-from embedding.export import Arithmetic, export_model
 from embedding.frame import WHOLE
+from embedding.network.columns import imported_classes
+from embedding.network.export import Arithmetic, export_model
 from embedding.prepared import prepare
-from embedding.runtime import open_runtime
+from embedding.runtimes.runtime import open_runtime
 from imprinting import Head, fit
 
 ARITHMETICS: Final[Sequence[Arithmetic]] = ("float", "quantised")

@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 from bench import heads_speed, peers
 from bench.evaluate import Episode, PictureSet, draw_episode, embed_folder, files_of, warn
 from embedding import BUILTIN, EmbeddingError, open_embedder
-from embedding.runtime import Family
+from embedding.runtimes.runtime import Family
 from imprinting import KINDS, choose, fit_kind
 
 Vectors = NDArray[np.float32]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench import peers
 from embedding import BUILTIN, Embedder, NotAPicture, open_embedder
-from embedding.runtime import Family, Runtime
+from embedding.runtimes.runtime import Family, Runtime
 from imprinting import KINDS, Imprinter, choose, fit_kind
 
 CLASSES, EXAMPLES, LENGTH = 10, 200, 1024

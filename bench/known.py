@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components"
 
 from bench.evaluate import PictureSet, draw_episode, embed_folder, files_of, numbers
 from embedding import EmbeddingError, open_embedder
-from embedding.columns import Columns, class_columns, known_weight, proxy, read_labels, refined_weight
+from embedding.network.columns import Columns, class_columns, known_weight, proxy, read_labels, refined_weight
 from imprinting import fit
 
 Vectors = NDArray[np.float32]

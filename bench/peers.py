@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from embedding.runtime import Family, Runtime, open_runtime
+from embedding.runtimes.runtime import Family, Runtime, open_runtime
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "custom_components/coral_imprint"))
 
-from embedding import selftest, testcard
-from embedding.choice import choose_runtime
-from embedding.runtime import Runtime, open_runtime
+from embedding import testcard
+from embedding.runtimes import selftest
+from embedding.runtimes.choice import choose_runtime
+from embedding.runtimes.runtime import Runtime, open_runtime
 
 KERNELS = {
     "xnnpack": OpResolverType.AUTO,
@@ -42,7 +43,7 @@ def _embeddings(runtime: Runtime) -> NDArray[np.float64]:
 
 def _litert(data: bytes, kernels: OpResolverType) -> Runtime:
     interpreter = partial(Interpreter, experimental_op_resolver_type=kernels)
-    with patch("embedding.litert.interpreter_class", lambda: interpreter):
+    with patch("embedding.runtimes.litert.interpreter_class", lambda: interpreter):
         return open_runtime(data, "litert")
 
 

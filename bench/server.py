@@ -30,8 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
 
 from bench.embed_child import interpreter
-from embedding.model import read_model
-from embedding.rewrite import cut_model
+from embedding.network.model import read_model
+from embedding.network.rewrite import cut_model
 from embedding.serving.models import INPUT, read_model_file
 from embedding.serving.protocol import InferRequest, encode_request
 

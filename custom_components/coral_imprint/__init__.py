@@ -9,7 +9,7 @@ from homeassistant.helpers.typing import ConfigType
 from .actions import async_register_actions
 from .const import DOMAIN, MANUFACTURER, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from .embedding import EmbeddingError
-from .engine import Engine, EngineConfigEntry, async_bin_classifier, async_purge_bin
+from .engines.engine import Engine, EngineConfigEntry, async_bin_classifier, async_purge_bin
 from .errors import translated
 from .imprinting import StoreFailed
 from .issues import EXTRACTOR, RUNTIME, async_settle

@@ -10,9 +10,9 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .classifiers.coordinator import ClassifierCoordinator
 from .const import DOMAIN
-from .coordinator import ClassifierCoordinator
-from .engine import EngineConfigEntry
+from .engines.engine import EngineConfigEntry
 from .entity import ClassifierEntity, async_remove_entities
 from .imprinting import LearnedClass
 

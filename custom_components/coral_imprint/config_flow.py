@@ -14,16 +14,16 @@ from homeassistant.config_entries import (
 from homeassistant.core import callback
 from homeassistant.exceptions import HomeAssistantError
 
-from .advisor import Recommendation, async_recommend
-from .classifier_flow import ClassifierFlow
 from .const import CONF_EXTRACTOR, CONF_RUNTIME, DOMAIN, RUNTIME_EDGETPU, RUNTIME_INSTALL, SUBENTRY_CLASSIFIER
-from .edge_tpu import async_devices, open_edgetpu
 from .embedding import BUILTIN, DownloadError, EmbeddingError, open_embedder
-from .extractors import TwinFiles, async_choices, async_compiled_choices, async_provide, async_source_of, title
-from .forms import async_text, edgetpu_schema, engine_schema
+from .engines.advisor import Recommendation, async_recommend
+from .engines.edge_tpu import async_devices, open_edgetpu
+from .engines.extractors import TwinFiles, async_choices, async_compiled_choices, async_provide, async_source_of, title
+from .engines.requirements import async_install_litert, litert_state
+from .flows.classifier import ClassifierFlow
+from .flows.forms import async_text, edgetpu_schema, engine_schema
+from .flows.server import ServerSteps
 from .models import EngineSettings, cache_folder, models_folder
-from .requirements import async_install_litert, litert_state
-from .server_flow import ServerSteps
 
 
 class EngineFlow(ServerSteps, domain=DOMAIN):

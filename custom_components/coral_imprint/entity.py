@@ -10,9 +10,9 @@ from homeassistant.helpers.entity import Entity
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
+from .classifiers.coordinator import ClassifierCoordinator
 from .const import DOMAIN, MANUFACTURER, MODEL_CLASSIFIER
-from .coordinator import ClassifierCoordinator
-from .engine import EngineConfigEntry
+from .engines.engine import EngineConfigEntry
 
 
 class ClassifierEntity(CoordinatorEntity[ClassifierCoordinator]):

@@ -7,8 +7,8 @@ from homeassistant.components.image import ImageEntity, infer_image_type
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import ClassifierCoordinator
-from .engine import EngineConfigEntry
+from .classifiers.coordinator import ClassifierCoordinator
+from .engines.engine import EngineConfigEntry
 from .entity import ClassifierEntity, async_setup_classifiers
 
 PARALLEL_UPDATES = 0

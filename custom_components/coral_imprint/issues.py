@@ -6,7 +6,7 @@ from homeassistant.helpers import issue_registry as ir
 
 from .const import DOMAIN
 from .embedding import CATALOGUE, DownloadError, EmbeddingError, Rejected
-from .extractors import title
+from .engines.extractors import title
 from .models import EngineSettings, models_folder
 
 EXTRACTOR = "extractor"

@@ -13,12 +13,12 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.typing import StateType
 
+from .classifiers.coordinator import ClassifierCoordinator
 from .const import DOMAIN, MODEL_ENGINE
-from .coordinator import ClassifierCoordinator
-from .embedding import edgetpu
-from .engine import Engine, EngineConfigEntry
+from .embedding.edgetpu import embedder as edgetpu
+from .engines.engine import Engine, EngineConfigEntry
+from .engines.extractors import title
 from .entity import ClassifierEntity, async_setup_classifiers
-from .extractors import title
 
 PARALLEL_UPDATES = 0
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from embedding.errors import EmbeddingError
 from embedding.layout import LENGTH, SIZE, describe, join
-from embedding.runtime import Family, open_runtime
+from embedding.runtimes.runtime import Family, open_runtime
 from tests.embedding.graphs import DTYPES, classifier, restart_random, separable
 
 from .mutations import BLIND, NASTY, spliced

@@ -21,7 +21,7 @@ from companion.options import Options
 from companion.server import Layout
 from companion.token import ensure_token
 from embedding.devices import EdgeTPU, Survey
-from embedding.model import read_model
+from embedding.network.model import read_model
 from tests.embedding.graphs import restart_random, separable
 from tests.standin.edgetpu import COMPILER, StandIn, compiled, twin
 

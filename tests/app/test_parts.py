@@ -15,8 +15,8 @@ from companion.options import OptionError, Options, read_options
 from companion.server import Layout, command
 from companion.supervisor import Announcement, SupervisorError, announce
 from companion.token import ensure_token
-from embedding.catalogue import CATALOGUE, PublishedFile
 from embedding.devices import EdgeTPU, Survey
+from embedding.published.catalogue import CATALOGUE, PublishedFile
 
 from .fake_supervisor import TOKEN, fake_supervisor
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 import pytest
 import yaml
 
-from embedding.litert import LiteRTRuntime
-from embedding.model import read_model
+from embedding.network.model import read_model
+from embedding.runtimes.litert import LiteRTRuntime
 
 from .conftest import EMBEDDING, ROOT
 from .test_keeper import free_port

@@ -8,14 +8,14 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from embedding.model import Model
-from embedding.portable import PortableRuntime, program
-from embedding.portable.codes import Call, Codes, Floats
-from embedding.portable.convolution import Convolution, DepthwiseConvolution
-from embedding.portable.elementwise import Add, Concatenation, Pad, Rescale, Reshape
-from embedding.portable.graph import Graph
-from embedding.portable.kernel import Kernel
-from embedding.portable.reduction import AveragePool, FullyConnected, GlobalMean, Softmax
+from embedding.network.model import Model
+from embedding.runtimes.portable import PortableRuntime, program
+from embedding.runtimes.portable.codes import Call, Codes, Floats
+from embedding.runtimes.portable.convolution import Convolution, DepthwiseConvolution
+from embedding.runtimes.portable.elementwise import Add, Concatenation, Pad, Rescale, Reshape
+from embedding.runtimes.portable.graph import Graph
+from embedding.runtimes.portable.kernel import Kernel
+from embedding.runtimes.portable.reduction import AveragePool, FullyConnected, GlobalMean, Softmax
 
 WINDOWED = (Convolution, DepthwiseConvolution, AveragePool)
 LAYERS = (Convolution, DepthwiseConvolution, FullyConnected)

@@ -8,10 +8,10 @@ import re
 
 import pytest
 
-from embedding.catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, by_content, find
-from embedding.columns import class_columns, read_labels
 from embedding.errors import ModelError, UnsupportedModel, WrongContent
-from embedding.model import read_model
+from embedding.network.columns import class_columns, read_labels
+from embedding.network.model import read_model
+from embedding.published.catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, by_content, find
 
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 FILES = [file for entry in CATALOGUE.values() for file in (entry.file, entry.edgetpu) if file is not None]

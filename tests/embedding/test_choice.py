@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from embedding import choice as choices, litert, selftest
-from embedding.choice import REASONS, Choice, choose_runtime
 from embedding.embedder import BUILTIN, Embedder, open_embedder
 from embedding.errors import (
     CorruptModel,
@@ -25,9 +23,11 @@ from embedding.errors import (
     UnsupportedOperator,
 )
 from embedding.frame import WHOLE, Region
-from embedding.litert import LiteRTRuntime
-from embedding.portable import PortableRuntime
-from embedding.runtime import RuntimeChoice
+from embedding.runtimes import choice as choices, litert, selftest
+from embedding.runtimes.choice import REASONS, Choice, choose_runtime
+from embedding.runtimes.litert import LiteRTRuntime
+from embedding.runtimes.portable import PortableRuntime
+from embedding.runtimes.runtime import RuntimeChoice
 
 from .graphs import restart_random, separable
 from .pictures import encode, scene

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from embedding import columns
-from embedding.columns import class_columns, imported_classes, known_weight, proxy, read_labels, refined_weight
 from embedding.errors import CorruptModel, EmbeddingError, UnsupportedModel, UnsupportedOperator, WrongLabels
 from embedding.frame import WHOLE, View, cut
-from embedding.model import read_model
-from embedding.runtime import open_runtime
+from embedding.network import columns
+from embedding.network.columns import class_columns, imported_classes, known_weight, proxy, read_labels, refined_weight
+from embedding.network.model import read_model
+from embedding.runtimes.runtime import open_runtime
 
 from .graphs import PICTURE, classifier, restart_random, separable
 from .tflite_builder import GraphBuilder, Scale

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from embedding.catalogue import PublishedFile
-from embedding.download import LARGEST_FILE, Partial
 from embedding.errors import DownloadNotStored, WrongContent
+from embedding.published.catalogue import PublishedFile
+from embedding.published.download import LARGEST_FILE, Partial
 
 CORE = Path(__file__).parents[2] / "custom_components" / "coral_imprint"
 CONTENT = b"TFL3 a network of 29 bytes.\r\n"
@@ -237,8 +237,8 @@ def test_real_limit_of_the_system(tmp_path: Path) -> None:
     program = f"""
 import resource, sys
 from pathlib import Path
-from embedding.catalogue import PublishedFile
-from embedding.download import Partial
+from embedding.published.catalogue import PublishedFile
+from embedding.published.download import Partial
 from embedding.errors import DownloadNotStored
 content, folder = {CONTENT!r} * 1000, Path(sys.argv[1])
 part = Partial(PublishedFile(**{vars(published(CONTENT * 1000))!r}), folder)

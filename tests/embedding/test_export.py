@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from embedding import export
-from embedding.columns import class_columns, imported_classes, read_labels
 from embedding.errors import CorruptModel, EmbeddingError, UnsupportedModel, WrongLabels
-from embedding.export import Arithmetic, export_model, labels_text
-from embedding.runtime import Family, open_runtime
-from embedding.wholegraph import read_graph
+from embedding.network import export
+from embedding.network.columns import class_columns, imported_classes, read_labels
+from embedding.network.export import Arithmetic, export_model, labels_text
+from embedding.network.wholegraph import read_graph
+from embedding.runtimes.runtime import Family, open_runtime
 
 from .graphs import HEIGHT, WIDTH, pixels, restart_random, separable
 from .tflite_builder import GraphBuilder, Scale

@@ -13,10 +13,10 @@ import pytest
 from embedding.errors import CorruptModel, ModelTooLarge, NotAPicture
 from embedding.frame import MAX_DECODED, MAX_MEMORY, WHOLE, Region, View, check_picture, cut
 from embedding.jpeg import read_scans
-from embedding.model import read_model
-from embedding.portable import PortableRuntime
-from embedding.rewrite import cut_model
-from embedding.runtime import open_runtime
+from embedding.network.model import read_model
+from embedding.network.rewrite import cut_model
+from embedding.runtimes.portable import PortableRuntime
+from embedding.runtimes.runtime import open_runtime
 from scripts.fuzzing.children import Crew, Limits
 from scripts.fuzzing.command import fuzz
 from scripts.fuzzing.drawn import repeated_jpeg, repeated_png, repeated_scans, separate_scans

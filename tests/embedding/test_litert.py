@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from embedding import litert
 from embedding.errors import CorruptModel, EmbeddingError, InvalidPixels, RuntimeUnavailable, UnsupportedModel
-from embedding.model import read_model
-from embedding.runtime import open_runtime
+from embedding.network.model import read_model
+from embedding.runtimes import litert
+from embedding.runtimes.runtime import open_runtime
 
 from .graphs import classifier
 from .tflite_builder import GraphBuilder, Scale

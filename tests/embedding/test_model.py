@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from embedding.errors import CorruptModel, EmbeddingError, UnsupportedModel, UnsupportedOperator
-from embedding.model import read_model
-from embedding.portable import PortableRuntime
-from embedding.rewrite import cut_model
-from embedding.wholegraph import LARGEST_TENSOR
+from embedding.network.model import read_model
+from embedding.network.rewrite import cut_model
+from embedding.network.wholegraph import LARGEST_TENSOR
+from embedding.runtimes.portable import PortableRuntime
 
 from .graphs import HELD, classifier
 from .tflite_builder import GraphBuilder, Scale

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from embedding import selftest, testcard
+from embedding import testcard
 from embedding.errors import EmbeddingError, SelfTestFailed
-from embedding.litert import LiteRTRuntime
-from embedding.model import Model, read_model
-from embedding.portable import PortableRuntime
-from embedding.portable.program import _KERNELS
-from embedding.runtime import Runtime
+from embedding.network.model import Model, read_model
+from embedding.runtimes import selftest
+from embedding.runtimes.litert import LiteRTRuntime
+from embedding.runtimes.portable import PortableRuntime
+from embedding.runtimes.portable.program import _KERNELS
+from embedding.runtimes.runtime import Runtime
 
 from .graphs import bias, restart_random, separable, spread, weights
 from .mutants import MUTATIONS, mutant, mutations_of
@@ -264,7 +265,7 @@ def test_litert_with_raw_output(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     model = read_model(data)
     quantisation = model.tensors[model.output].quantisation
     assert quantisation is not None and quantisation.zero_point[0] == -128
-    monkeypatch.setattr("embedding.litert.dequantised", lambda values, tensor: values.astype(np.float32))
+    monkeypatch.setattr("embedding.runtimes.litert.dequantised", lambda values, tensor: values.astype(np.float32))
     with pytest.raises(SelfTestFailed):
         selftest.check(LiteRTRuntime(model), hashlib.sha256(data).hexdigest())
 

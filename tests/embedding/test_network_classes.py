@@ -7,10 +7,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from embedding.columns import class_columns, proxy
 from embedding.errors import EmbeddingError, UnknownNetworkClass, UnsupportedModel, WrongLabels
-from embedding.export import export_model
-from embedding.network_classes import NetworkClasses, network_classes
+from embedding.network.classes import NetworkClasses, network_classes
+from embedding.network.columns import class_columns, proxy
+from embedding.network.export import export_model
 
 from .graphs import classifier, restart_random, separable
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from embedding.errors import CorruptModel, UnsupportedModel, UnsupportedOperator
-from embedding.litert import LiteRTRuntime
-from embedding.model import read_model
-from embedding.portable import PortableRuntime
+from embedding.network.model import read_model
+from embedding.runtimes.litert import LiteRTRuntime
+from embedding.runtimes.portable import PortableRuntime
 
 from .graphs import (
     ACTIVATIONS,

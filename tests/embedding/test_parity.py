@@ -9,9 +9,9 @@ from PIL import Image
 import pytest
 
 from embedding.errors import UnsupportedModel
-from embedding.litert import LiteRTRuntime, dequantised
-from embedding.model import read_model
-from embedding.portable import PortableRuntime
+from embedding.network.model import read_model
+from embedding.runtimes.litert import LiteRTRuntime, dequantised
+from embedding.runtimes.portable import PortableRuntime
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 MODELS = sorted((SHARED / "models").glob("*.tflite"))

@@ -7,7 +7,7 @@ import pytest
 
 from embedding import layout, parts
 from embedding.errors import EmbeddingError
-from embedding.export import export_model
+from embedding.network.export import export_model
 from embedding.parts import joined_weight, network_length, network_part, same_extractor
 
 from .graphs import classifier, restart_random, separable

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 import pytest
 
 from embedding.errors import EmbeddingError, InvalidPixels
-from embedding.litert import LiteRTRuntime
-from embedding.model import read_model
-from embedding.portable import PortableRuntime, blas
-from embedding.portable.arena import Arena
+from embedding.network.model import read_model
+from embedding.runtimes.litert import LiteRTRuntime
+from embedding.runtimes.portable import PortableRuntime, blas
+from embedding.runtimes.portable.arena import Arena
 
 from .graphs import DTYPES, PICTURE, RANDOM, pixels, restart_random, separable
 

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from embedding import selftest, testcard
+from embedding import testcard
 from embedding.errors import EmbeddingError, SelfTestFailed
-from embedding.litert import LiteRTRuntime
-from embedding.model import read_model
-from embedding.portable import PortableRuntime
-from embedding.runtime import Family, Runtime, open_runtime
+from embedding.network.model import read_model
+from embedding.runtimes import selftest
+from embedding.runtimes.litert import LiteRTRuntime
+from embedding.runtimes.portable import PortableRuntime
+from embedding.runtimes.runtime import Family, Runtime, open_runtime
 
 from .graphs import restart_random, separable
 

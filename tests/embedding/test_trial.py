@@ -4,12 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from embedding import layout, trial
+from embedding import layout
 from embedding.errors import EmbeddingError, NotAPicture, RuntimeUnavailable, UnsupportedModel
-from embedding.export import export_model
 from embedding.frame import Region, View, cut
-from embedding.runtime import open_runtime
-from embedding.trial import exported_answers, layer_answers
+from embedding.network import trial
+from embedding.network.export import export_model
+from embedding.network.trial import exported_answers, layer_answers
+from embedding.runtimes.runtime import open_runtime
 
 from .graphs import restart_random, separable
 from .pictures import encode, scene

@@ -30,8 +30,9 @@ from pytest_homeassistant_custom_component.common import (
     mock_platform,
 )
 
-from custom_components.coral_imprint import bank, downloads, extractors, issues
+from custom_components.coral_imprint import issues
 from custom_components.coral_imprint.embedding import Embedder, Extractor
+from custom_components.coral_imprint.engines import bank, downloads, extractors
 from tests.embedding.graphs import restart_random, separable
 
 from .file_server import FileServer

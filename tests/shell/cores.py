@@ -9,7 +9,7 @@ from typing import Any, Final
 _scripted: Final[Any] = import_module("tests.embedding.remote.scripted")
 _client: Final[Any] = import_module("tests.embedding.serving.client")
 _standin: Final[Any] = import_module("tests.standin.edgetpu")
-_model: Final[Any] = import_module("embedding.model")
+_model: Final[Any] = import_module("embedding.network.model")
 
 MODEL: Final[str] = _scripted.MODEL
 """Name of the scripted server's model."""

@@ -8,11 +8,11 @@ from pathlib import Path
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.coral_imprint import bank
-from custom_components.coral_imprint.bank import async_make_bank
 from custom_components.coral_imprint.embedding import BUILTIN, WHOLE, Embedder, Region, open_embedder
+from custom_components.coral_imprint.engines import bank
+from custom_components.coral_imprint.engines.bank import async_make_bank
+from custom_components.coral_imprint.engines.lens import Lens
 from custom_components.coral_imprint.imprinting import EmbeddingCache, StoreFailed
-from custom_components.coral_imprint.lens import Lens
 
 TALL = Region(0.0, 0.0, 0.3, 1.0)
 

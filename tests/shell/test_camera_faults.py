@@ -90,7 +90,7 @@ async def test_a_frozen_camera_is_noticed(
 ) -> None:
     await teach(hass, engine, camera, "closed", "open")
     clock = [1000.0]
-    monkeypatch.setattr("custom_components.coral_imprint.frames.monotonic", lambda: clock[0])
+    monkeypatch.setattr("custom_components.coral_imprint.classifiers.frames.monotonic", lambda: clock[0])
     camera.show("open", 4)
     await act(hass, engine, "look")
     clock[0] += 299

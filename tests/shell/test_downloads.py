@@ -11,9 +11,9 @@ import random
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.coral_imprint import downloads
-from custom_components.coral_imprint.downloads import ATTEMPTS, CHUNK, async_fetch
 from custom_components.coral_imprint.embedding import DownloadError, DownloadNotStored, PublishedFile, WrongContent
+from custom_components.coral_imprint.engines import downloads
+from custom_components.coral_imprint.engines.downloads import ATTEMPTS, CHUNK, async_fetch
 
 from .file_server import NAME, FileServer, Request, cut, good, instead_of, status, whole
 
@@ -256,7 +256,7 @@ async def test_nothing_comes(
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_endless(hass: HomeAssistant, server: FileServer, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = "custom_components.coral_imprint.embedding.download.LARGEST_FILE"
+    limit = "custom_components.coral_imprint.embedding.published.download.LARGEST_FILE"
     monkeypatch.setattr(limit, len(LARGE))
 
     async def endless(request: Request) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.coral_imprint import downloads
-from custom_components.coral_imprint.downloads import CHUNK, async_fetch
 from custom_components.coral_imprint.embedding import DownloadError, DownloadNotStored
+from custom_components.coral_imprint.engines import downloads
+from custom_components.coral_imprint.engines.downloads import CHUNK, async_fetch
 
 from .file_server import NAME, FileServer, Request, cut, good, instead_of, status
 

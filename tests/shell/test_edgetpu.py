@@ -16,9 +16,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 import pytest_socket
 
-from custom_components.coral_imprint import edge_tpu, engine as engine_module
 from custom_components.coral_imprint.embedding import devices
-from custom_components.coral_imprint.embedding.child import Patience
+from custom_components.coral_imprint.embedding.edgetpu.child import Patience
+from custom_components.coral_imprint.engines import edge_tpu, engine as engine_module
 
 from .conftest import DOMAIN, FakeCamera, act, change, knowing_a_gate, models, network, settled, state, told, workers
 from .cores import COMPILER, StandIn, compiled, standin_twin

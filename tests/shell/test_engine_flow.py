@@ -13,8 +13,9 @@ from homeassistant.requirements import RequirementsNotFound
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
-from custom_components.coral_imprint import config_flow, requirements
+from custom_components.coral_imprint import config_flow
 from custom_components.coral_imprint.embedding import LITERT_REQUIREMENT, SelfTestFailed
+from custom_components.coral_imprint.engines import requirements
 
 from .conftest import DOMAIN, PUBLISHED, FakeCamera, act, state, teach
 from .file_server import FileServer, Request, good, status
@@ -193,7 +194,7 @@ async def test_what_was_downloaded_but_can_not_be_used_is_said_in_the_form(
     def fails(*_args: object, **_options: object) -> None:
         raise SelfTestFailed("picture 3 looks like picture 4")
 
-    monkeypatch.setattr("custom_components.coral_imprint.embedding.choice.check", fails)
+    monkeypatch.setattr("custom_components.coral_imprint.embedding.runtimes.choice.check", fails)
     result = await begin(hass)
     result = await choose(hass, result, extractor=PUBLISHED, runtime="portable")
     assert (result["type"], result["errors"]) == (FlowResultType.FORM, {"base": "self_test_failed"})

@@ -12,8 +12,9 @@ from PIL import Image
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
 
-from custom_components.coral_imprint import exporting, model_files
+from custom_components.coral_imprint.actions import exporting
 from custom_components.coral_imprint.embedding import RuntimeUnavailable
+from custom_components.coral_imprint.engines import model_files
 
 from .conftest import DOMAIN, NETWORK, FakeCamera, act, change, device_id, draw, models, network, teach
 from .test_known import SHARED, head_of, learner_of
@@ -209,7 +210,7 @@ async def test_files_that_can_not_be_imported(
 async def test_the_classifier_network_itself_has_too_many_classes(
     hass: HomeAssistant, taught: MockConfigEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("custom_components.coral_imprint.known_actions.MOST_IMPORTED", 9)
+    monkeypatch.setattr("custom_components.coral_imprint.actions.known.MOST_IMPORTED", 9)
     (models(hass) / "mine.txt").write_text("\n".join(f"thing {number}" for number in range(10)))
     with pytest.raises(ServiceValidationError) as caught:
         await act(hass, taught, "import_model", file="mine.tflite")

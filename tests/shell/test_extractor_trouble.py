@@ -11,7 +11,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.coral_imprint import engine as engine_module
+from custom_components.coral_imprint.engines import engine as engine_module
 
 from .conftest import DOMAIN, NETWORK, PUBLISHED, FakeCamera, change, models, network, settled, state, told, workers
 from .file_server import FileServer, Request, good, status

@@ -9,7 +9,7 @@ from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.coral_imprint import learner as learner_module
+from custom_components.coral_imprint.classifiers import learner as learner_module
 from custom_components.coral_imprint.imprinting import KINDS, choose
 
 from .conftest import FakeCamera, act, classifier_data, decide, settled, state, teach

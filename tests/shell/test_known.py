@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.coral_imprint import extractors, labels
+from custom_components.coral_imprint.classifiers.known import imprint
+from custom_components.coral_imprint.classifiers.learner import Learner
 from custom_components.coral_imprint.embedding import CATALOGUE, DEFAULT
+from custom_components.coral_imprint.engines import extractors, labels
 from custom_components.coral_imprint.imprinting import Imprint
-from custom_components.coral_imprint.known import imprint
-from custom_components.coral_imprint.learner import Learner
 
 from .conftest import NETWORK, PUBLISHED, FakeCamera, act, change, models, network, settled, state, teach
 from .file_server import FileServer

@@ -18,7 +18,7 @@ import voluptuous as vol
 import yaml
 
 from custom_components import coral_imprint
-from custom_components.coral_imprint.engine import async_purge_bin
+from custom_components.coral_imprint.engines.engine import async_purge_bin
 from custom_components.coral_imprint.imprinting import StoreFailed
 
 from .conftest import DOMAIN, FakeCamera, act, classifier_data, device_id, draw, state, teach

@@ -85,7 +85,7 @@ def test_every_error_has_its_message() -> None:
 
 def test_flows_translate_every_field_and_error() -> None:
     texts = read("translations/en.json")
-    from custom_components.coral_imprint.forms import classifier_schema, engine_schema
+    from custom_components.coral_imprint.flows.forms import classifier_schema, engine_schema
 
     steps = texts["config"]["step"]
     for step in ("local", "choose", "recommended"):
@@ -108,7 +108,7 @@ def test_flows_translate_every_field_and_error() -> None:
 def test_what_is_shown_of_runtimes_is_translated() -> None:
     texts = read("translations/en.json")
     from custom_components.coral_imprint.const import MODEL_ENGINE
-    from custom_components.coral_imprint.embedding.choice import REASONS
+    from custom_components.coral_imprint.embedding.runtimes.choice import REASONS
 
     runtime = texts["entity"]["sensor"]["runtime"]
     assert runtime["state"].keys() == MODEL_ENGINE.keys()

@@ -13,7 +13,7 @@ from homeassistant.helpers import device_registry as dr
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.coral_imprint import engine as engine_module
+from custom_components.coral_imprint.engines import engine as engine_module
 from custom_components.coral_imprint.models import EngineSettings
 
 from .conftest import FakeCamera, act, knowing_a_gate, settled, state, teach, told, workers

@@ -10,7 +10,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 
-from custom_components.coral_imprint.coordinator import ClassifierCoordinator
+from custom_components.coral_imprint.classifiers.coordinator import ClassifierCoordinator
 from custom_components.coral_imprint.imprinting import Limits
 
 from .conftest import FakeCamera, act, decide, settled, state, teach

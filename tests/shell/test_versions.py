@@ -7,7 +7,7 @@ from homeassistant.exceptions import HomeAssistantError
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.coral_imprint.learner import Learner
+from custom_components.coral_imprint.classifiers.learner import Learner
 
 from .conftest import NETWORK, FakeCamera, act, change, classifier_data, models, network, settled, state, teach
 

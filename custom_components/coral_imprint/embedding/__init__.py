@@ -1,10 +1,6 @@
 """Picture → unit vector. Knows nothing of Home Assistant."""
 
-from .catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, find as find_file
-from .choice import Choice, Rejected
 from .clutter import VERSION as CLUTTER_VERSION, encoded as drawn_clutter
-from .columns import known_weight, refined_weight
-from .download import Partial
 from .embedder import BUILTIN, Embedder, open_embedder
 from .errors import (
     CorruptModel,
@@ -22,14 +18,22 @@ from .errors import (
     WrongContent,
     WrongLabels,
 )
-from .export import export_model, labels_text
 from .frame import WHOLE, Region, check_picture, to_jpeg
 from .interface import PictureEmbedder
-from .litert import REQUIREMENT as LITERT_REQUIREMENT, available as litert_available, installable as litert_installable
-from .network_classes import NetworkClasses, network_classes
+from .network.classes import NetworkClasses, network_classes
+from .network.columns import known_weight, refined_weight
+from .network.export import export_model, labels_text
+from .network.trial import exported_answers, layer_answers
 from .parts import foreign_emphasis, joined_weight, network_length, network_part, same_extractor
-from .runtime import RuntimeChoice
-from .trial import exported_answers, layer_answers
+from .published.catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, find as find_file
+from .published.download import Partial
+from .runtimes.choice import Choice, Rejected
+from .runtimes.litert import (
+    REQUIREMENT as LITERT_REQUIREMENT,
+    available as litert_available,
+    installable as litert_installable,
+)
+from .runtimes.runtime import RuntimeChoice
 
 __all__ = [
     "BUILTIN",

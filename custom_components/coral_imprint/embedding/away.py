@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import layout
-from .choice import Choice
 from .errors import NotAPicture, RuntimeUnavailable
 from .frame import WHOLE, Region
 from .prepared import FrameTimes, embed_each, fingerprint, prepare
+from .runtimes.choice import Choice
 
 
 class AwayEmbedder(ABC):

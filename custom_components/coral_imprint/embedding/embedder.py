@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import layout
-from .choice import Choice, choose_runtime
 from .errors import ModelError, NotAPicture, RuntimeUnavailable
 from .frame import WHOLE, Region
 from .prepared import FrameTimes, fingerprint, prepare
-from .runtime import Runtime, RuntimeChoice
+from .runtimes.choice import Choice, choose_runtime
+from .runtimes.runtime import Runtime, RuntimeChoice
 
 BUILTIN = "builtin"
 """Name of the built-in extractor: the layout descriptor alone, no network, no file."""

@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .choice import Choice
 from .errors import NotAPicture
 from .frame import WHOLE, Region
+from .runtimes.choice import Choice
 
 
 class PictureEmbedder(Protocol):

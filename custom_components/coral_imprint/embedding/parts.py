@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import layout
-from .model import Model, Tensor, read_model
-from .rewrite import cut_model
+from .network.model import Model, Tensor, read_model
+from .network.rewrite import cut_model
 
 
 def network_length(length: int) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InvalidPixels
-from .model import Model, Tensor
+from .network.model import Model, Tensor
 
 
 def check_pixels(pixels: NDArray[np.uint8], size: tuple[int, int]) -> None:

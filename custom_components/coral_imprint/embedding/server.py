@@ -25,9 +25,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from . import litert
 from .devices import survey
 from .errors import EmbeddingError
+from .runtimes import litert
 from .serving.application import Limits, State, make_application
 from .serving.auth import Guard, TokenError, is_loopback, read_token
 from .serving.connections import HTTP_LOGGER, Connections

@@ -12,8 +12,8 @@ import sys
 
 import pytest
 
-from embedding.child import Child, Command, Patience, Status, is_ready
-from embedding.private_folder import PrivateFolder, remove_abandoned
+from embedding.edgetpu.child import Child, Command, Patience, Status, is_ready
+from embedding.edgetpu.private_folder import PrivateFolder, remove_abandoned
 
 SERVER = Path(__file__).parents[2] / "standin" / "small_server.py"
 QUICK = Patience(start=10, watch=0.05, answer=0.3, misses=2, grace=0.5, first_pause=0.01, longest_pause=0.04, stable=60)
@@ -219,7 +219,7 @@ async def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_noise_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     """Ten thousand lines are read, so that the child does not block, but neither kept nor logged."""
-    caplog.set_level("DEBUG", "embedding.child_pipes")
+    caplog.set_level("DEBUG", "embedding.edgetpu.pipes")
     async with running("noise=10000") as (child, log):
         await log.state("serving")
         async with asyncio.timeout(10):
@@ -227,7 +227,7 @@ async def test_noise_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
                 await asyncio.sleep(0.01)
         assert len(child.lines) == 50
         assert child.lines[-2].startswith("line 9999")
-    assert sum(record.name == "embedding.child_pipes" for record in caplog.records) <= 101
+    assert sum(record.name == "embedding.edgetpu.pipes" for record in caplog.records) <= 101
 
 
 async def test_nothing_leaks() -> None:
@@ -307,7 +307,7 @@ ctypes.PyDLL(None).sleep(60)
 """
 PARENT = """
 import asyncio, sys
-from embedding.child import Child, Command
+from embedding.edgetpu.child import Child, Command
 async def main():
     child = Child(Command(module="stalled", launcher=__import__("pathlib").Path(sys.argv[1]), arguments=[sys.argv[2]]))
     await child.start()
@@ -322,8 +322,11 @@ async def test_no_orphan_after_kill(tmp_path: Path) -> None:
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "stalled.py").write_text(PACKAGE)
-    launcher = package / "launcher.py"
-    launcher.write_text(Path(sys.modules["embedding.child"].__file__ or "").with_name("launcher.py").read_text())
+    launcher = package / "room" / "launcher.py"
+    launcher.parent.mkdir()
+    launcher.write_text(
+        Path(sys.modules["embedding.edgetpu.child"].__file__ or "").with_name("launcher.py").read_text()
+    )
     core = str(Path(__file__).parents[3] / "custom_components" / "coral_imprint")
     note = tmp_path / "pid"
     parent = await asyncio.create_subprocess_exec(

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from embedding import WHOLE, Region, RuntimeUnavailable, UnsupportedModel, open_embedder
-from embedding.child import Patience
-from embedding.edgetpu import EdgeTPUEmbedder, EdgeTPUOptions, open_edgetpu_embedder
+from embedding.edgetpu.child import Patience
+from embedding.edgetpu.embedder import EdgeTPUEmbedder, EdgeTPUOptions, open_edgetpu_embedder
 from embedding.errors import ModelError
-from embedding.model import read_model
+from embedding.network.model import read_model
 from tests.embedding.graphs import restart_random, separable
 from tests.embedding.pictures import encode, scene
 from tests.standin.edgetpu import COMPILER, StandIn, compiled, twin

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
+from embedding.edgetpu.fallback import STUCK_AFTER, Fallback, InThread
 from embedding.errors import EmbeddingError, InvalidPixels, RuntimeUnavailable, ServerBusy
-from embedding.fallback import STUCK_AFTER, Fallback, InThread
-from embedding.model import read_model
-from embedding.portable import PortableRuntime
+from embedding.network.model import read_model
+from embedding.runtimes.portable import PortableRuntime
 from tests.embedding.graphs import classifier
 
 PIXELS = np.zeros((8, 6, 3), np.uint8)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from embedding import launcher
+from embedding.edgetpu import launcher
 
 MODULE = """
 import resource, select, sys
@@ -24,7 +24,8 @@ def package(tmp_path: Path) -> Path:
     (folder / "__init__.py").touch()
     (folder / "part.py").write_text("NAME = __name__\n")
     (folder / "program.py").write_text(MODULE)
-    (folder / "launcher.py").write_text(Path(launcher.__file__).read_text())
+    (folder / "room").mkdir()
+    (folder / "room" / "launcher.py").write_text(Path(launcher.__file__).read_text())
     for place in (folder, folder.parent):
         (place / "select.py").write_text("raise ImportError('not the one that was meant')\n")
     return folder
@@ -33,7 +34,7 @@ def package(tmp_path: Path) -> Path:
 def start(package: Path, *arguments: str) -> tuple[subprocess.Popen[str], int]:
     """Return the process, and the end of its standard input that the parent holds."""
     stdin, leash = os.pipe()
-    line = [sys.executable, "-P", str(package / "launcher.py"), *arguments]
+    line = [sys.executable, "-P", str(package / "room" / "launcher.py"), *arguments]
     process = subprocess.Popen(line, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     os.close(stdin)
     return process, leash
@@ -65,7 +66,7 @@ def test_parent_that_is_gone_already(package: Path) -> None:
     """The pipe may have been closed before the child looks."""
     stdin, leash = os.pipe()
     os.close(leash)
-    line = [sys.executable, "-P", str(package / "launcher.py"), "program"]
+    line = [sys.executable, "-P", str(package / "room" / "launcher.py"), "program"]
     done = subprocess.run(line, stdin=stdin, capture_output=True, text=True, timeout=30, check=False)
     os.close(stdin)
     assert (done.returncode, done.stdout) == (1, "")

@@ -12,13 +12,13 @@ import sys
 import pytest
 
 from embedding import testcard
-from embedding.child import Child, Command, Patience
-from embedding.child_client import ChildClient
+from embedding.edgetpu.child import Child, Command, Patience
+from embedding.edgetpu.client import ChildClient
+from embedding.edgetpu.fallback import InThread
+from embedding.edgetpu.twins import compare
 from embedding.errors import ServerUnreachable
-from embedding.fallback import InThread
-from embedding.litert import LiteRTRuntime
-from embedding.model import read_model
-from embedding.twins import compare
+from embedding.network.model import read_model
+from embedding.runtimes.litert import LiteRTRuntime
 from tests.embedding.graphs import restart_random, separable
 from tests.standin.edgetpu import COMPILER, StandIn, compiled, twin
 
@@ -143,7 +143,7 @@ async def test_opening_that_hangs(command: Command, standin: StandIn) -> None:
 
 PARENT = """
 import asyncio, os, sys
-from embedding.child import Child, Command
+from embedding.edgetpu.child import Child, Command
 async def main():
     needed = {name: os.environ[name] for name in ("STANDIN_EDGETPU", "LD_LIBRARY_PATH")}
     command = Command(arguments=sys.argv[1:], environment=needed)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from embedding.litert import LiteRTRuntime
-from embedding.model import read_model
+from embedding.network.model import read_model
+from embedding.runtimes.litert import LiteRTRuntime
 from tests.embedding.graphs import classifier
 from tests.standin.edgetpu import COMPILER, StandIn, compiled, twin
 

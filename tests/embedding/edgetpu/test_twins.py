@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 import pytest
 
 from embedding import testcard
+from embedding.edgetpu.twins import SHARED_LEAST, SHARED_MEAN, Likeness, compare
 from embedding.errors import SelfTestFailed
-from embedding.twins import SHARED_LEAST, SHARED_MEAN, Likeness, compare
 
 SIZE = (12, 9)
 

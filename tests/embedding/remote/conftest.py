@@ -9,8 +9,8 @@ import socket
 import aiohttp
 import pytest
 
-from embedding.model import read_model
-from embedding.rewrite import cut_model
+from embedding.network.model import read_model
+from embedding.network.rewrite import cut_model
 from tests.embedding.test_parity import SHARED
 
 from .running import Running, kserve, mlserver, ours

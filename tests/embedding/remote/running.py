@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from embedding.model import Model
+from embedding.network.model import Model
 
 from .servers.dresses import DRESSES, Dress
 

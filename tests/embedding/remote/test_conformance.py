@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from embedding import selftest
 from embedding.embedder import open_embedder
 from embedding.errors import NoSuchModel, PixelRangeUnknown, SelfTestFailed, ServerError
 from embedding.frame import WHOLE, Region
 from embedding.interface import PictureEmbedder
-from embedding.litert import LiteRTRuntime
-from embedding.model import read_model
+from embedding.network.model import read_model
 from embedding.remote import ModelOptions, open_remote_embedder, served_models
 from embedding.remote.embedder import RemoteEmbedder
+from embedding.runtimes import selftest
+from embedding.runtimes.litert import LiteRTRuntime
 from tests.embedding.pictures import encode, scene
 
 from .running import OUR_MODEL, ROOT, SERVERS, Running, environment

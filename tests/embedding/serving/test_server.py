@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from embedding import layout
-from embedding.litert import LiteRTRuntime
-from embedding.model import read_model
-from embedding.portable import PortableRuntime
+from embedding.network.model import read_model
+from embedding.runtimes.litert import LiteRTRuntime
+from embedding.runtimes.portable import PortableRuntime
 from embedding.serving.worker import unit
 from tests.embedding.graphs import pixels
 

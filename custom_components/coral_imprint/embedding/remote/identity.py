@@ -12,8 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import selftest, testcard
+from .. import testcard
 from ..errors import EmbeddingError, UnusableAnswer
+from ..runtimes import selftest
 
 LEAST_COSINE: Final = 0.98
 """Between two embeddings of a test picture by the same model. Sound runtimes that round in other ways have 0.9895 at least on the

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ..devices import LIBRARY
 from ..errors import EmbeddingError, RuntimeUnavailable, UnsupportedModel
-from ..litert import dequantised
+from ..network.wholegraph import Graph, only_vector, read_graph
 from ..pixels import check_pixels
-from ..wholegraph import Graph, only_vector, read_graph
+from ..runtimes.litert import dequantised
 
 OPERATOR: Final = "CUSTOM edgetpu-custom-op"
 

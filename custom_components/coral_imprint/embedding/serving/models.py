@@ -10,14 +10,14 @@ from pathlib import Path
 import re
 from typing import Any, Final
 
-from ..catalogue import by_content
-from ..choice import choose_runtime
-from ..download import LARGEST_FILE
 from ..errors import EmbeddingError, ModelError, RuntimeUnavailable
-from ..model import Tensor
-from ..runtime import Runtime, RuntimeChoice
-from ..selftest import check
-from ..wholegraph import read_graph
+from ..network.model import Tensor
+from ..network.wholegraph import read_graph
+from ..published.catalogue import by_content
+from ..published.download import LARGEST_FILE
+from ..runtimes.choice import choose_runtime
+from ..runtimes.runtime import Runtime, RuntimeChoice
+from ..runtimes.selftest import check
 from .delegate import OPERATOR, EdgeTPURuntime
 from .worker import Worker
 

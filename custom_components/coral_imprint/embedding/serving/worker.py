@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime import Runtime
+from ..runtimes.runtime import Runtime
 
 _Result = TypeVar("_Result")
 

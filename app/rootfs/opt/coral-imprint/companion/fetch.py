@@ -15,8 +15,8 @@ from typing import Any, Final
 import urllib.error
 import urllib.request
 
-from embedding.catalogue import CATALOGUE, PublishedFile
 from embedding.errors import EmbeddingError
+from embedding.published.catalogue import CATALOGUE, PublishedFile
 
 _LOGGER = logging.getLogger(__name__)
 

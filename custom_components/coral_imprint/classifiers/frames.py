@@ -1,0 +1,125 @@
+"""Where frames come from: the only door to cameras."""
+
+from time import monotonic
+from typing import Final
+
+from homeassistant.components.camera import async_get_image
+from homeassistant.const import STATE_UNAVAILABLE
+from homeassistant.core import CALLBACK_TYPE, Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.event import async_track_entity_registry_updated_event, async_track_state_change_event
+from homeassistant.helpers.start import async_at_started
+import voluptuous as vol
+
+from ..errors import translated
+
+CAMERA_TIMEOUT: Final = 10
+"""Seconds a camera may take to deliver a frame."""
+
+
+def resolve_camera(hass: HomeAssistant, camera: str) -> str:
+    """Return the entity id of a camera stored by registry id or entity id. Raises HomeAssistantError."""
+    try:
+        return er.async_validate_entity_id(er.async_get(hass), camera)
+    except vol.Invalid as err:
+        raise translated(HomeAssistantError, "camera_missing", err) from err
+
+
+async def async_grab(hass: HomeAssistant, camera: str) -> bytes:
+    """Return the camera's current frame, whatever its bytes are. Raises HomeAssistantError."""
+    entity_id = resolve_camera(hass, camera)
+    # A stream camera that lost its source hands out its last image: ask its state first.
+    state = hass.states.get(entity_id)
+    if state is None or state.state == STATE_UNAVAILABLE:
+        raise translated(HomeAssistantError, "camera_unavailable", entity_id=entity_id)
+    try:
+        # No size is asked for: Home Assistant would scale in the event loop.
+        image = await async_get_image(hass, entity_id, timeout=CAMERA_TIMEOUT)
+    except HomeAssistantError as err:
+        raise translated(HomeAssistantError, "camera_no_image", err, entity_id=entity_id, reason=str(err)) from err
+    return image.content
+
+
+class Frames:
+    """One camera's frames, and when there is reason to ask for one."""
+
+    def __init__(self, hass: HomeAssistant, on_back: CALLBACK_TYPE, on_renamed: CALLBACK_TYPE) -> None:
+        """Prepare; async_track begins.
+
+        ``on_back`` is called when the camera came back (and once Home Assistant has started, where that was asked for),
+        ``on_renamed`` when its entity id changed.
+        """
+        self._hass = hass
+        self._camera = ""
+        self._on_back = on_back
+        self._on_renamed = on_renamed
+        self._last = b""
+        self._last_changed = 0.0
+        self._untrack: list[CALLBACK_TYPE] = []
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the camera may be asked."""
+        try:
+            state = self._hass.states.get(resolve_camera(self._hass, self._camera))
+        except HomeAssistantError:
+            return False
+        return state is not None and state.state != STATE_UNAVAILABLE
+
+    @callback
+    def async_track(self, camera: str) -> None:
+        """Follow a camera, stored by registry id or entity id, in place of the one before."""
+        self.async_untrack()
+        self._camera = camera
+        try:
+            entity_id = resolve_camera(self._hass, camera)
+        except HomeAssistantError:
+            return  # every look says so, and the interval goes on trying
+
+        @callback
+        def state_changed(event: Event[EventStateChangedData]) -> None:
+            new, old = event.data["new_state"], event.data["old_state"]
+            gone = (None, STATE_UNAVAILABLE)
+            if (new.state if new else None) not in gone and (old.state if old else None) in gone:
+                self._on_back()
+
+        @callback
+        def registry_changed(event: Event[er.EventEntityRegistryUpdatedData]) -> None:
+            if event.data["action"] == "update" and "entity_id" in event.data["changes"]:
+                self.async_track(camera)
+                self._on_renamed()
+
+        self._untrack += [
+            async_track_state_change_event(self._hass, entity_id, state_changed),
+            async_track_entity_registry_updated_event(self._hass, entity_id, registry_changed),
+        ]
+
+    @callback
+    def async_untrack(self) -> None:
+        """Follow no camera."""
+        while self._untrack:
+            self._untrack.pop()()
+
+    @callback
+    def async_call_when_started(self) -> None:
+        """Call ``on_back`` once Home Assistant has started."""
+
+        @callback
+        def started(_hass: HomeAssistant) -> None:
+            self._on_back()
+
+        self._untrack.append(async_at_started(self._hass, started))
+
+    async def async_next(self, stale_after: float) -> bytes:
+        """Return a fresh frame; not one that has been the same for ``stale_after`` seconds (0: for ever).
+
+        Raises HomeAssistantError.
+        """
+        frame = await async_grab(self._hass, self._camera)
+        now = monotonic()
+        if frame != self._last:
+            self._last, self._last_changed = frame, now
+        elif 0 < stale_after < now - self._last_changed:
+            raise translated(HomeAssistantError, "camera_frozen", seconds=str(int(now - self._last_changed)))
+        return frame

@@ -1,0 +1,1 @@
+"""Networks as files: reading, cutting, extending and writing TFLite models. Executes nothing."""

@@ -1,0 +1,1 @@
+"""The published extractors: what there is, and fetching it."""

@@ -1,0 +1,1 @@
+"""Engines: a config entry at work, where its extractor comes from and what executes it."""
