@@ -116,7 +116,7 @@ class ClassifierFlow(ConfigSubentryFlow):
             frame = await async_grab(self.hass, camera)
             await embedder.embed(frame, region)
         except EmbeddingError as err:
-            return {CONF_CAMERA: err.key}, err.details
+            return {CONF_CAMERA: err.key}, {"server": "", **err.details}
         except HomeAssistantError as err:
             return {CONF_CAMERA: err.translation_key or "camera_no_image"}, err.translation_placeholders or {}
         return {}, {}
