@@ -32,7 +32,7 @@ from pytest_homeassistant_custom_component.common import (
 
 from custom_components.coral_imprint import issues
 from custom_components.coral_imprint.embedding import Embedder, Extractor
-from custom_components.coral_imprint.engines import bank, downloads, extractors
+from custom_components.coral_imprint.engines import bank, downloads, extractor_files, extractors
 from tests.embedding.graphs import restart_random, separable
 
 from .file_server import FileServer
@@ -293,7 +293,7 @@ async def server(
         fixed_camera=None,
         kinds=None,
     )
-    for module in (extractors, issues):
+    for module in (extractor_files, extractors, issues):
         monkeypatch.setattr(module, "CATALOGUE", {PUBLISHED: extractor})
     yield made
     await made.stop()
