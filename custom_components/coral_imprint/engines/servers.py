@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..const import PIXEL_RANGES
-from ..embedding import WHOLE, Choice, EmbeddingError, NotAPicture, Region, errors as embedding_errors, remote
+from ..embedding import (
+    WHOLE,
+    Choice,
+    EmbeddingError,
+    NotAPicture,
+    Region,
+    Seen,
+    Wanted,
+    errors as embedding_errors,
+    remote,
+)
 from ..models import EngineSettings, cache_folder
 
 type TroubleListener = Callable[["ServerEmbedder", EmbeddingError], None]
@@ -68,6 +78,11 @@ class ServerEmbedder:
         """Embed several regions of a picture from a single decode. Raises EmbeddingError."""
         with self._watched():
             return await self._remote.embed_regions(picture, regions)
+
+    async def see(self, picture: bytes, wanted: Sequence[Wanted]) -> list[Seen]:
+        """Embed several regions of a picture, but for those that hardly differ from what was seen before. Raises EmbeddingError."""
+        with self._watched():
+            return await self._remote.see(picture, wanted)
 
     async def embed_many(
         self, pictures: Sequence[bytes], region: Region = WHOLE
