@@ -27,6 +27,7 @@ from .const import (
     CONF_RUNTIME,
     CONF_SERVERS,
     CONF_THREADS,
+    CONF_WATCHING,
     DOMAIN,
     ENTER_AT,
     FALSE_ALARMS,
@@ -145,6 +146,8 @@ class ClassifierSettings:
     """Whether looks that resemble nothing that was taught name no class."""
     false_alarms: float = 0.0
     """False alarms a month and class that are accepted; 0: thresholds are as the rules say."""
+    watching: bool = True
+    """Whether it looks by itself; on demand it always does."""
 
     @property
     def learned_by(self) -> tuple[object, ...]:
@@ -174,6 +177,7 @@ class ClassifierSettings:
             head=None if (head := decision.get(CONF_HEAD, HEAD_AUTO)) == HEAD_AUTO else str(head),
             reject_foreign=bool(decision.get(CONF_REJECT_FOREIGN, True)),
             false_alarms=option(FALSE_ALARMS),
+            watching=bool(data.get(CONF_WATCHING, True)),
         )
 
 

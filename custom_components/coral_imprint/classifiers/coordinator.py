@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 import logging
 from time import monotonic
-from typing import override
+from typing import Any, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -16,7 +16,7 @@ from homeassistant.util import dt as dt_util
 import numpy as np
 from numpy.typing import NDArray
 
-from ..const import CONF_LIMITS
+from ..const import CONF_LIMITS, SECTIONS
 from ..embedding import EmbeddingError
 from ..engines.embedders import Embedders
 from ..engines.lens import Lens
@@ -131,7 +131,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             return
         if before.lens != lens:
             await self._embedders.async_close_unused()
-        if before.lens != lens or (self.learner.learned.head and not before.head):
+        if self.settings.watching and (before.lens != lens or (self.learner.learned.head and not before.head)):
             await self.async_refresh()
 
     @callback
@@ -144,11 +144,12 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.async_begin()
         if before.learned_by != settings.learned_by:
             self.async_follow_lens()
+        self.async_update_listeners()
 
     @callback
     def async_begin(self) -> None:
         """Begin to look. While Home Assistant starts, a camera that isn't there yet is waited for, not complained of."""
-        if self._frames.is_there:
+        if self._frames.is_there or not self.settings.watching:
             self._look_soon()
         else:
             self._frames.async_call_when_started()
@@ -160,6 +161,11 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @callback
     def _look_soon(self) -> None:
+        """Look at once and at the interval from then on; unless it isn't to look by itself."""
+        if not self.settings.watching:
+            self.update_interval = None
+            self._unschedule_refresh()
+            return
         self.update_interval = timedelta(seconds=self.settings.interval)
         self.config_entry.async_create_background_task(self.hass, self.async_refresh(), f"{self.name}: look")
 
@@ -319,7 +325,19 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         kept.pop(class_id, None)
         if limits is not None:
             kept[class_id] = dict(limits)
-        data = {**subentry.data, CONF_LIMITS: kept}
+        self.async_change_options({CONF_LIMITS: kept})
+
+    @callback
+    def async_change_options(self, changes: Mapping[str, Any]) -> None:
+        """Store changed options with the classifier's settings, which it then follows, and only what changed is begun anew.
+
+        ``changes`` are in the form's units, by key; those of a section are a mapping under its name: ``{"watching": False,
+        "decision": {"hold": 10}}``. What they don't name stays as it is.
+        """
+        subentry = self.config_entry.subentries[self.subentry_id]
+        data = dict(subentry.data)
+        for key, value in changes.items():
+            data[key] = {**data.get(key, {}), **value} if key in SECTIONS else value
         self.hass.config_entries.async_update_subentry(self.config_entry, subentry, data=data)
 
     # --- news ----------------------------------------------------------------------------------------------------
