@@ -234,11 +234,13 @@ async def decide(hass: HomeAssistant, entry: MockConfigEntry, **options: Any) ->
 def embedded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Return a list of the pictures that are embedded, by any embedder, from now on."""
     pictures: list[bytes] = []
-    real = Embedder.embed_regions
+    real = Embedder.see
 
     async def counted(self: Embedder, picture: bytes, *args: Any) -> Any:
-        pictures.append(picture)
-        return await real(self, picture, *args)
+        found = await real(self, picture, *args)
+        if not all(seen.reused for seen in found):
+            pictures.append(picture)
+        return found
 
     many = Embedder.embed_many
 
@@ -246,7 +248,7 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         pictures.extend(found)
         return await many(self, found, *args)
 
-    monkeypatch.setattr(Embedder, "embed_regions", counted)
+    monkeypatch.setattr(Embedder, "see", counted)
     monkeypatch.setattr(Embedder, "embed_many", counted_many)
     return pictures
 
