@@ -66,6 +66,11 @@ class Engine:
         """What new and moving classifiers use."""
         return self.embedders.current
 
+    @property
+    def title(self) -> str:
+        """What the user calls it."""
+        return self._entry.title
+
     def _used_embedders(self) -> Iterator[PictureEmbedder]:
         return (coordinator.learner.learned.lens.embedder for coordinator in self.classifiers.values())
 
