@@ -126,7 +126,7 @@ ENGINE_SENSORS = (
         entity_registry_enabled_default=False,
         state_class=SensorStateClass.MEASUREMENT,
         suggested_display_precision=2,
-        value_fn=lambda engine: round(engine.pace.per_second, 3),
+        value_fn=lambda engine: engine.pace.per_second,
         interval=timedelta(seconds=30),
     ),
     EngineSensorDescription(

@@ -9,6 +9,9 @@ from typing import Final
 WINDOW: Final = 60.0
 """Seconds that looks are counted over."""
 
+LEAST: Final = 10.0
+"""Seconds below which a mean says nothing."""
+
 
 class Pace:
     """Counts the looks of all classifiers of one engine."""
@@ -32,9 +35,10 @@ class Pace:
                 self.skipped += int((monotonic() - begun) / interval)
 
     @property
-    def per_second(self) -> float:
-        """Looks a second, the mean of the last minute, or of the time since the engine was started."""
+    def per_second(self) -> float | None:
+        """Looks a second, the mean of the last minute, or of the time since the engine was started; None right after that."""
         now = monotonic()
         while self._looks and now - self._looks[0] > WINDOW:
             self._looks.popleft()
-        return len(self._looks) / max(1.0, min(WINDOW, now - self._begun))
+        passed = min(WINDOW, now - self._begun)
+        return len(self._looks) / passed if passed >= LEAST else None
