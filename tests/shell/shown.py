@@ -7,7 +7,8 @@ from unittest.mock import patch
 
 from homeassistant.components.repairs.issue_handler import RepairsFlowManager
 from homeassistant.config_entries import ConfigEntriesFlowManager, ConfigSubentryFlowManager, OptionsFlowManager
-from homeassistant.core import HomeAssistant
+from homeassistant.const import EVENT_STATE_CHANGED
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.data_entry_flow import FlowHandler, FlowManager, FlowResultType, section
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
@@ -19,6 +20,13 @@ DOMAIN = "coral_imprint"
 
 NAMED_BY_THE_USER = {("binary_sensor", "class")}
 """Entities that are called what a person called their class."""
+STATES_NAMED_BY_THE_USER = {("sensor", "class"), ("select", "class_to_teach")}
+"""Entities whose states are what a person called their classes."""
+HOME_ASSISTANTS = {
+    *("access_token", "device_class", "entity_picture", "friendly_name", "icon", "max", "min", "mode", "restored"),
+    *("options", "state_class", "step", "supported_features", "unit_of_measurement", "event_types", "event_type"),
+}
+"""Attributes that Home Assistant puts into words itself."""
 
 
 class Shown:
@@ -41,6 +49,7 @@ class Shown:
         ):
             real, wrapper = getattr(kind, name), getattr(self, f"_watched_{name.strip('_')}")
             self._patches.enter_context(patch.object(kind, name, _bound(wrapper, real)))
+        self._patches.callback(self._hass.bus.async_listen(EVENT_STATE_CHANGED, self._check_state))
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -139,6 +148,25 @@ class Shown:
             self._miss("name" in texts()["entity"].get(entity.domain, {}).get(key, {}), f"name of {entity.entity_id}")
         if entity.original_name and "{" in entity.original_name:
             self.troubles.append(f"{entity.entity_id} is called {entity.original_name}")
+
+    @callback
+    def _check_state(self, event: Event[EventStateChangedData]) -> None:
+        entity = er.async_get(self._hass).async_get(event.data["entity_id"])
+        state = event.data["new_state"]
+        if entity is None or entity.platform != DOMAIN or state is None:
+            return
+        key = entity.translation_key or ""
+        known = texts()["entity"].get(entity.domain, {}).get(key, {})
+        if (entity.domain, key) not in STATES_NAMED_BY_THE_USER:
+            for option in state.attributes.get("options", ()):
+                self._miss(option in known.get("state", {}), f"state {option} of {state.entity_id}")
+        attributes = known.get("state_attributes", {})
+        for kind in state.attributes.get("event_types", ()):
+            self._miss(kind in attributes.get("event_type", {}).get("state", {}), f"event {kind} of {state.entity_id}")
+        for attribute in state.attributes.keys() - HOME_ASSISTANTS:
+            self._miss("name" in attributes.get(attribute, {}), f"attribute {attribute} of {state.entity_id}")
+            value, words = state.attributes[attribute], attributes.get(attribute, {}).get("state")
+            self._miss(words is None or value is None or value in words, f"{attribute} {value} of {state.entity_id}")
 
 
 def _texts_of(manager: FlowManager[Any, Any, Any], flow: FlowHandler[Any, Any, Any]) -> Mapping[str, Any] | None:

@@ -5,12 +5,12 @@ from typing import Any
 from homeassistant import config_entries
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import entity_registry as er, issue_registry as ir
+from homeassistant.helpers import issue_registry as ir
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from . import shown as watch
-from .conftest import DOMAIN
+from .conftest import DOMAIN, settled
 from .metadata import read
 from .shown import Shown
 
@@ -58,10 +58,18 @@ async def test_issues_and_errors_are_watched(hass: HomeAssistant, shown: Shown) 
     shown.troubles.clear()
 
 
-async def test_entities_are_watched(hass: HomeAssistant, engine: MockConfigEntry, fewer: Any) -> None:
-    taken = fewer["entity"]["sensor"].pop("confidence")
+async def test_entities_are_watched(hass: HomeAssistant, engine: MockConfigEntry, shown: Shown, fewer: Any) -> None:
+    confidence = fewer["entity"]["sensor"].pop("confidence")
+    runtime = fewer["entity"]["sensor"]["runtime"]
+    portable, reason = runtime["state"].pop("portable"), runtime["state_attributes"].pop("reason")
     with Shown(hass) as once_more:
-        pass
-    assert once_more.troubles == ["not translated: name of sensor.gate_confidence"]
-    assert er.async_get(hass).async_get("sensor.gate_confidence")
-    fewer["entity"]["sensor"]["confidence"] = taken
+        assert await hass.config_entries.async_reload(engine.entry_id)
+        await settled(hass)
+    assert {trouble.removeprefix("not translated: ") for trouble in once_more.troubles} == {
+        "attribute reason of sensor.built_in_runtime",
+        "name of sensor.gate_confidence",
+        "state portable of sensor.built_in_runtime",
+    }
+    fewer["entity"]["sensor"]["confidence"] = confidence
+    runtime["state"]["portable"], runtime["state_attributes"]["reason"] = portable, reason
+    shown.troubles.clear()
