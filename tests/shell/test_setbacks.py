@@ -21,7 +21,13 @@ from custom_components.coral_imprint.embedding import (
     RuntimeUnavailable,
     litert_available,
 )
-from custom_components.coral_imprint.engines import advisor, embedders, engine as engine_module, requirements
+from custom_components.coral_imprint.engines import (
+    advisor,
+    embedders,
+    engine as engine_module,
+    extractors,
+    requirements,
+)
 from custom_components.coral_imprint.engines.engine import async_bin_classifier
 from custom_components.coral_imprint.imprinting import EmbeddingCache, StoreFailed
 from custom_components.coral_imprint.models import ClassifierSettings
@@ -30,6 +36,7 @@ from .conftest import (
     CAMERA,
     DOMAIN,
     NETWORK,
+    PUBLISHED,
     FakeCamera,
     act,
     change,
@@ -41,6 +48,7 @@ from .conftest import (
     teach,
     workers,
 )
+from .file_server import FileServer
 
 
 def full(*_: Any, **__: Any) -> Any:
@@ -313,22 +321,27 @@ async def test_a_picture_that_is_too_large_is_refused_unread(
     assert caught.value.translation_key == "file_too_large"
 
 
-async def test_an_extractor_that_vanishes_during_a_comparison_is_left_out(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+async def test_an_extractor_that_vanishes_before_it_is_compared_is_left_out(
+    hass: HomeAssistant,
+    engine: MockConfigEntry,
+    camera: FakeCamera,
+    server: FileServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await teach(hass, engine, camera, *(["closed", "open"] * 2))
-    (models(hass) / "mine.tflite").write_bytes(network())
-    real = advisor.async_choices
+    (models(hass) / "published.tflite").write_bytes(server.content)
 
     async def vanishing(hass: HomeAssistant) -> Any:
-        found = await real(hass)
-        (models(hass) / "mine.tflite").unlink()
+        found = await extractors.async_choices(hass)
+        assert PUBLISHED in {choice.key for choice in found if choice.at_hand}
+        (models(hass) / "published.tflite").unlink()
         return found
 
     monkeypatch.setattr(advisor, "async_choices", vanishing)
     answer = await act(hass, engine, "recommend_extractor")
     assert [row["extractor"] for row in answer["extractors"]] == ["builtin"]
-    assert answer["unusable"] == {"mine.tflite": "mine.tflite is gone"}
+    assert answer["unusable"] == {PUBLISHED: "Published network is gone"}
+    assert server.requests == []
 
 
 async def test_a_comparison_that_the_disk_refuses_says_so(

@@ -123,7 +123,7 @@ def _free_folder(hass: HomeAssistant, name: str) -> str:
     taken = {BIN_FOLDER, EXPORTS_FOLDER, MODELS_FOLDER}
     for entry in hass.config_entries.async_entries(DOMAIN):
         taken |= {subentry.data[CONF_FOLDER] for subentry in entry.get_subentries_of_type(SUBENTRY_CLASSIFIER)}
-    base = slugify(name)[:64] or "classifier"
+    base = slugify(name)[:64]  # never empty: names without letters are "unknown"
     folder, number = base, 1
     while folder in taken or (data_folder(hass) / folder).exists():
         number += 1
