@@ -135,17 +135,18 @@ async def test_examples_are_sound(hass: HomeAssistant) -> None:
     for block in blocks("yaml"):
         code = yaml.safe_load(block)
         if "triggers" in code:
-            checked = await async_validate_config_item(hass, "example", code)
-            assert checked is not None and checked.validation_error is None, checked and checked.validation_error
+            automation = await async_validate_config_item(hass, "example", code)
+            assert automation is not None and automation.validation_error is None, block
         elif "sequence" in code:
-            checked = await async_validate_script(hass, "example", code)
-            assert checked is not None and checked.validation_error is None, checked and checked.validation_error
+            script = await async_validate_script(hass, "example", code)
+            assert script is not None and script.validation_error is None, block
         elif "action" in code:
             cv.SERVICE_SCHEMA(code)
         for call in _calls(code):
             name = call["action"].removeprefix(f"{DOMAIN}.")
-            service = hass.services.async_services_for_domain(DOMAIN)[name]
-            service.schema(call.get("data", {}))
+            schema = hass.services.async_services_for_domain(DOMAIN)[name].schema
+            assert schema is not None
+            schema(call.get("data", {}))
             seen += 1
     assert seen >= 5
 

@@ -122,9 +122,21 @@ def test_hacs() -> None:
 
 def test_flows_translate_every_field_and_error() -> None:
     texts = read("translations/en.json")
+    from custom_components.coral_imprint.engines.extractors import Choice
+    from custom_components.coral_imprint.flows import forms
     from custom_components.coral_imprint.flows.forms import classifier_schema, engine_schema
 
     steps = texts["config"]["step"]
+    asked = {
+        "server": forms.server_schema(),
+        "model": forms.model_schema([], None),
+        "hassio_confirm": forms.model_schema([], None),
+        "reauth_confirm": forms.token_schema(),
+        "edgetpu": forms.edgetpu_schema([Choice("one", "One", at_hand=True)], []),
+    }
+    for step, schema in asked.items():
+        fields = {str(key) for key in schema.schema}
+        assert fields == steps[step]["data"].keys() == steps[step]["data_description"].keys(), step
     for step in ("local", "choose", "recommended"):
         fields = {str(key) for key in engine_schema([], "installed").schema}
         assert fields == steps[step]["data"].keys() == steps[step]["data_description"].keys()
