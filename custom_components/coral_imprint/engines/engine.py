@@ -27,6 +27,7 @@ from ..models import ClassifierSettings, EngineSettings, bin_folder, data_folder
 from .edge_tpu import DeviceWatch
 from .embedders import Embedders
 from .extractors import Source, async_provide, async_source_of
+from .former import FormerSettings
 from .requirements import async_install_litert, litert_state
 
 _LOGGER = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ class Engine:
         self._changing = asyncio.Lock()
         self.settings = EngineSettings.from_data(entry.data)
         self.classifiers: dict[str, ClassifierCoordinator] = {}
-        self.embedders = Embedders(hass, self._used_embedders, self._trouble, self._device_changed)
+        former = FormerSettings(hass, entry.entry_id)
+        self.embedders = Embedders(hass, former, self._used_embedders, self._trouble, self._device_changed)
         self._watch = DeviceWatch(hass, entry)
 
     @property
