@@ -28,6 +28,7 @@ from .edge_tpu import DeviceWatch
 from .embedders import Embedders
 from .extractors import Source, async_provide, async_source_of
 from .former import FormerSettings
+from .pace import Pace
 from .requirements import async_install_litert, litert_state
 
 _LOGGER = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Engine:
         former = FormerSettings(hass, entry.entry_id)
         self.embedders = Embedders(hass, former, self._used_embedders, self._trouble, self._device_changed)
         self._watch = DeviceWatch(hass, entry)
+        self.pace = Pace()
 
     @property
     def embedder(self) -> PictureEmbedder:
@@ -244,7 +246,9 @@ class Engine:
                     self._rename_device(subentry_id, settings.name)
 
     async def _async_add(self, subentry_id: str, settings: ClassifierSettings) -> None:
-        coordinator = ClassifierCoordinator(self._hass, self._entry, subentry_id, settings, self.embedders)
+        coordinator = ClassifierCoordinator(
+            self._hass, self._entry, subentry_id, settings, self.embedders, pace=self.pace
+        )
         await coordinator.async_start()
         self.classifiers[subentry_id] = coordinator
         for listener in self._classifier_listeners:
