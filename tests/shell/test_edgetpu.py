@@ -23,7 +23,8 @@ from custom_components.coral_imprint.engines import edge_tpu, engine as engine_m
 from .conftest import DOMAIN, FakeCamera, act, change, knowing_a_gate, models, network, settled, state, told, workers
 from .cores import COMPILER, StandIn, compiled, standin_twin
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler (Debian: gcc, libc6-dev)")
+WITH_COMPILER = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler (Debian: gcc, libc6-dev)")
+pytestmark = WITH_COMPILER
 
 PATIENCE = Patience(start=20, watch=0.2, answer=1, misses=3, grace=0.5, first_pause=0.02, longest_pause=0.05)
 CONNECTED = "binary_sensor.built_in_edge_tpu_connected"

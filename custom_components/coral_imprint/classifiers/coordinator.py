@@ -24,6 +24,7 @@ from ..engines.pace import Pace
 from ..errors import core_errors_translated, translated
 from ..imprinting import Decision, ExampleStore, ImprintingError, Scores, Verdict
 from ..models import ClassifierSettings, stays_above_enter
+from ..troubles import Troubles
 from .frames import Frames
 from .learner import Learner
 
@@ -68,6 +69,8 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
+        self.troubles = Troubles()
+        """What looks failed by."""
         self.class_to_teach: str | None = None
         """Id of the class that the user chose to capture examples of."""
         self._embedders = embedders
@@ -135,8 +138,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         except (EmbeddingError, ImprintingError) as err:
             _LOGGER.error("%s: the examples could not be embedded: %s", self.name, err)
             return
-        if before.lens != lens:
-            await self._embedders.async_close_unused()
+        await self._embedders.async_close_unused()
         if self.settings.watching and (before.lens != lens or (self.learner.learned.head and not before.head)):
             await self.async_refresh()
 
@@ -193,10 +195,10 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
                 frame = await self._frames.async_next(self.settings.stale_after)
                 reading = await self._async_read(frame)
         except EmbeddingError as err:
-            self._failed()
+            self._failed(err.key)
             raise translated(UpdateFailed, err.key, err, **err.details) from err
         except HomeAssistantError as err:
-            self._failed()
+            self._failed(err.translation_key or "other")
             raise UpdateFailed(
                 translation_domain=err.translation_domain,
                 translation_key=err.translation_key,
@@ -205,8 +207,9 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self._failing_since = None
         return reading
 
-    def _failed(self) -> None:
-        """After an outage longer than the hold time, what was known before it is no longer worth keeping."""
+    def _failed(self, key: str) -> None:
+        """Note why. After an outage longer than the hold time, what was known before it is no longer worth keeping."""
+        self.troubles.note(key)
         now = monotonic()
         if self._failing_since is None:
             self._failing_since = now
