@@ -1,6 +1,7 @@
 """Vectors to classes: examples on disk, imprinted weights, decisions. Knows nothing of Home Assistant."""
 
 from .advice import Advice, Candidate, advise
+from .archive import Archive, Limits as ArchiveLimits, Skipped, Written, write_archive
 from .bin import bin_whole, purge
 from .budget import Budget, Doubt, Thresholds, as_rules, outcomes, thresholds
 from .cache import EmbeddingCache
@@ -20,10 +21,12 @@ from .errors import (
     UnknownExample,
     UnknownVersion,
     UnreadablePicture,
+    UnusableArchive,
     UnusableHead,
 )
 from .evaluation import Embeddings, Groups, Judge, Rule, Trial, Validation, cross_validate, occasions
 from .head import Head, Imprint, Imprinter, Scores, fit
+from .importing import Importing, ImportReport
 from .journal import Change
 from .known import Known, extended, load as load_known, save as save_known
 from .layer import Layer, as_layer, expected_accuracy
@@ -41,6 +44,8 @@ from .wording import Remark
 __all__ = [
     "KINDS",
     "Advice",
+    "Archive",
+    "ArchiveLimits",
     "Bank",
     "Budget",
     "Candidate",
@@ -60,6 +65,8 @@ __all__ = [
     "Groups",
     "Head",
     "HeadVersions",
+    "ImportReport",
+    "Importing",
     "Imprint",
     "Imprinter",
     "ImprintingError",
@@ -79,6 +86,7 @@ __all__ = [
     "Rule",
     "Rules",
     "Scores",
+    "Skipped",
     "StoreFailed",
     "Thresholds",
     "Trial",
@@ -87,10 +95,12 @@ __all__ = [
     "UnknownExample",
     "UnknownVersion",
     "UnreadablePicture",
+    "UnusableArchive",
     "UnusableHead",
     "Validation",
     "Verdict",
     "Version",
+    "Written",
     "advise",
     "as_layer",
     "as_rules",
@@ -113,4 +123,5 @@ __all__ = [
     "purge",
     "save_known",
     "thresholds",
+    "write_archive",
 ]
