@@ -65,8 +65,12 @@ CONF_REJECT_FOREIGN: Final = "reject_foreign"
 """Whether looks that resemble nothing that was taught name no class."""
 CONF_LIMITS: Final = "limits"
 """Thresholds of single classes: by class id, the two probabilities in percent."""
+CONF_WATCHING: Final = "watching"
+"""Whether it looks by itself; on demand it always does."""
 SECTION_REGION: Final = "region"
 SECTION_DECISION: Final = "decision"
+SECTIONS: Final = (SECTION_REGION, SECTION_DECISION)
+"""Parts of the data whose options are changed one by one."""
 
 # Actions
 ATTR_CLASS: Final = "class"

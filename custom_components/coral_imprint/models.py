@@ -27,6 +27,7 @@ from .const import (
     CONF_RUNTIME,
     CONF_SERVERS,
     CONF_THREADS,
+    CONF_WATCHING,
     DOMAIN,
     ENTER_AT,
     FALSE_ALARMS,
@@ -145,6 +146,8 @@ class ClassifierSettings:
     """Whether looks that resemble nothing that was taught name no class."""
     false_alarms: float = 0.0
     """False alarms a month and class that are accepted; 0: thresholds are as the rules say."""
+    watching: bool = True
+    """Whether it looks by itself; on demand it always does."""
 
     @property
     def learned_by(self) -> tuple[object, ...]:
@@ -174,6 +177,7 @@ class ClassifierSettings:
             head=None if (head := decision.get(CONF_HEAD, HEAD_AUTO)) == HEAD_AUTO else str(head),
             reject_foreign=bool(decision.get(CONF_REJECT_FOREIGN, True)),
             false_alarms=option(FALSE_ALARMS),
+            watching=bool(data.get(CONF_WATCHING, True)),
         )
 
 
@@ -192,6 +196,12 @@ def _rules(option: Callable[[NumberOption], float], limits: Mapping[str, Mapping
             class_id: Limits(own[ENTER_AT.key] / 100, own[STAY_AT.key] / 100) for class_id, own in limits.items()
         },
     )
+
+
+def stays_above_enter(data: Mapping[str, Any]) -> bool:
+    """Whether a classifier's data asks more of a class to stay than to enter, which no rules can say."""
+    decision = data.get(SECTION_DECISION, {})
+    return bool(decision.get(STAY_AT.key, STAY_AT.default) > decision.get(ENTER_AT.key, ENTER_AT.default))
 
 
 def region_from_percent(edges: Mapping[str, float]) -> Region:

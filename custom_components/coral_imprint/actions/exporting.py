@@ -13,7 +13,6 @@ import numpy as np
 from ..classifiers.coordinator import ClassifierCoordinator
 from ..classifiers.rows import Rows, by_class
 from ..embedding import (
-    CATALOGUE,
     EmbeddingError,
     export_model,
     exported_answers,
@@ -23,8 +22,7 @@ from ..embedding import (
     network_length,
     network_part,
 )
-from ..engines.labels import async_extractor_file
-from ..engines.lens import Lens
+from ..engines.extractor_files import ExtractorFile, async_extractor_file
 from ..engines.model_files import LABELS_SUFFIX, MODEL_SUFFIX, FileTooLarge, read_model, write_export
 from ..errors import core_errors_translated, translated
 from ..imprinting import ExampleStore, Layer, as_layer, expected_accuracy, fit_kind
@@ -58,16 +56,16 @@ async def async_export(hass: HomeAssistant, classifier: ClassifierCoordinator, f
     """
     target = await async_target(hass, file or slugify(classifier.name), MODEL_SUFFIX)
     learned = classifier.learner.learned
-    path, extractor = await async_extractor_file(hass, learned.lens)
+    extractor = await async_extractor_file(hass, learned.lens)
     if learned.head is None or len(learned.head.classes) < 2:
         raise translated(ServiceValidationError, "export_too_few_classes")
     with core_errors_translated():
         rows = by_class(await classifier.learner.async_embeddings(learned.lens))
         head = await hass.async_add_executor_job(_network_head, classifier, rows)
         labels = [classifier.learner.classes[class_id].label for class_id in head.layer.classes]
-        model = await hass.async_add_executor_job(_model, extractor, head.layer)
+        model = await hass.async_add_executor_job(_model, extractor.data, head.layer)
         files = {target.name + MODEL_SUFFIX: model, target.name + LABELS_SUFFIX: labels_text(labels).encode()}
-        compiled = await hass.async_add_executor_job(_compiled, hass, learned.lens, path)
+        compiled = await hass.async_add_executor_job(_compiled, hass, extractor)
         if compiled is not None:
             files[target.name + _COMPILED + MODEL_SUFFIX] = await hass.async_add_executor_job(
                 _model, compiled, head.layer
@@ -122,12 +120,13 @@ def _model(extractor: bytes, layer: Layer) -> bytes:
     return export_model(extractor, layer.weights, layer.scale, layer.bias)
 
 
-def _compiled(hass: HomeAssistant, lens: Lens, path: Path) -> bytes | None:
+def _compiled(hass: HomeAssistant, extractor: ExtractorFile) -> bytes | None:
     """Return the same extractor compiled for the Edge TPU, where that is on this machine. Blocking."""
+    path = extractor.path
     found: Path | None = path.with_name(f"{path.stem}{_COMPILED}{MODEL_SUFFIX}")
-    if lens.extractor in CATALOGUE:
-        published = CATALOGUE[lens.extractor].edgetpu
-        found = find_file(published, (cache_folder(hass), models_folder(hass))) if published else None
+    if published := extractor.published:
+        folders = (cache_folder(hass), models_folder(hass))
+        found = find_file(published.edgetpu, folders) if published.edgetpu else None
     try:
         return read_model(found) if found else None
     except OSError, FileTooLarge:

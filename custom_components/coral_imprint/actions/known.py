@@ -16,7 +16,8 @@ from ..embedding import (
     network_classes,
     same_extractor,
 )
-from ..engines.labels import async_extractor_file, async_network_classes
+from ..engines.extractor_files import async_extractor_file
+from ..engines.labels import async_network_classes
 from ..engines.lens import Lens
 from ..engines.model_files import FileTooLarge, read_label_lists, read_model
 from ..errors import as_home_assistant_error, core_errors_translated, translated
@@ -78,9 +79,9 @@ async def async_import(hass: HomeAssistant, classifier: ClassifierCoordinator, f
     """
     path = await async_source(hass, file, (exports_folder(hass), models_folder(hass)))
     lens = classifier.learner.learned.lens
-    _, extractor = await async_extractor_file(hass, lens)
+    extractor = await async_extractor_file(hass, lens)
     try:
-        network = await hass.async_add_executor_job(_read, path, extractor)
+        network = await hass.async_add_executor_job(_read, path, extractor.data)
     except (OSError, FileTooLarge) as err:
         reason = "too large" if isinstance(err, FileTooLarge) else err.strerror or str(err)
         raise translated(ServiceValidationError, "file_not_read", err, file=path.name, reason=reason) from err

@@ -6,23 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 import logging
 from time import monotonic
-from typing import override
+from typing import Any, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 from homeassistant.util import dt as dt_util
 import numpy as np
 from numpy.typing import NDArray
 
-from ..const import CONF_LIMITS
+from ..const import CONF_LIMITS, SECTIONS
 from ..embedding import EmbeddingError
 from ..engines.embedders import Embedders
 from ..engines.lens import Lens
+from ..engines.pace import Pace
 from ..errors import core_errors_translated, translated
 from ..imprinting import Decision, ExampleStore, ImprintingError, Scores, Verdict
-from ..models import ClassifierSettings
+from ..models import ClassifierSettings, stays_above_enter
 from .frames import Frames
 from .learner import Learner
 
@@ -53,6 +54,8 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         subentry_id: str,
         settings: ClassifierSettings,
         embedders: Embedders,
+        *,
+        pace: Pace,
     ) -> None:
         """Prepare; async_start begins."""
         super().__init__(
@@ -65,7 +68,10 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
+        self.class_to_teach: str | None = None
+        """Id of the class that the user chose to capture examples of."""
         self._embedders = embedders
+        self._pace = pace
         self._moving: asyncio.Task[None] | None = None
         self._refining: asyncio.Task[None] | None = None
         self._decision = Decision(settings.rules)
@@ -131,7 +137,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             return
         if before.lens != lens:
             await self._embedders.async_close_unused()
-        if before.lens != lens or (self.learner.learned.head and not before.head):
+        if self.settings.watching and (before.lens != lens or (self.learner.learned.head and not before.head)):
             await self.async_refresh()
 
     @callback
@@ -144,11 +150,12 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.async_begin()
         if before.learned_by != settings.learned_by:
             self.async_follow_lens()
+        self.async_update_listeners()
 
     @callback
     def async_begin(self) -> None:
         """Begin to look. While Home Assistant starts, a camera that isn't there yet is waited for, not complained of."""
-        if self._frames.is_there:
+        if self._frames.is_there or not self.settings.watching:
             self._look_soon()
         else:
             self._frames.async_call_when_started()
@@ -160,6 +167,11 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @callback
     def _look_soon(self) -> None:
+        """Look at once and at the interval from then on; unless it isn't to look by itself."""
+        if not self.settings.watching:
+            self.update_interval = None
+            self._unschedule_refresh()
+            return
         self.update_interval = timedelta(seconds=self.settings.interval)
         self.config_entry.async_create_background_task(self.hass, self.async_refresh(), f"{self.name}: look")
 
@@ -177,8 +189,9 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     @override
     async def _async_update_data(self) -> Reading:
         try:
-            frame = await self._frames.async_next(self.settings.stale_after)
-            reading = await self._async_read(frame)
+            with self._pace.look(self.settings.interval if self.update_interval else None):
+                frame = await self._frames.async_next(self.settings.stale_after)
+                reading = await self._async_read(frame)
         except EmbeddingError as err:
             self._failed()
             raise translated(UpdateFailed, err.key, err, **err.details) from err
@@ -325,7 +338,22 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         kept.pop(class_id, None)
         if limits is not None:
             kept[class_id] = dict(limits)
-        data = {**subentry.data, CONF_LIMITS: kept}
+        self.async_change_options({CONF_LIMITS: kept})
+
+    @callback
+    def async_change_options(self, changes: Mapping[str, Any]) -> None:
+        """Store changed options with the classifier's settings, which it then follows, and only what changed is begun anew.
+
+        ``changes`` are in the form's units, by key; those of a section are a mapping under its name: ``{"watching": False,
+        "decision": {"hold": 10}}``. What they don't name stays as it is. Raises ServiceValidationError where
+        thresholds contradict each other.
+        """
+        subentry = self.config_entry.subentries[self.subentry_id]
+        data = dict(subentry.data)
+        for key, value in changes.items():
+            data[key] = {**data.get(key, {}), **value} if key in SECTIONS else value
+        if stays_above_enter(data):
+            raise translated(ServiceValidationError, "stay_above_enter")
         self.hass.config_entries.async_update_subentry(self.config_entry, subentry, data=data)
 
     # --- news ----------------------------------------------------------------------------------------------------
