@@ -320,6 +320,12 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             await self.async_refresh()
         return result
 
+    @callback
+    def async_examples_arrived(self) -> None:
+        """Follow examples and classes that were filed without being embedded: in the background, and imprint in the end."""
+        self._classes_changed()
+        self.async_follow_lens()
+
     async def async_erase(self, example_id: str, why: str) -> None:
         """Remove an example for good, imprint what is left, and look. Raises HomeAssistantError."""
         with core_errors_translated():
