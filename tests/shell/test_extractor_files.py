@@ -5,17 +5,32 @@ from pathlib import Path
 from typing import Any
 
 from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.coral_imprint.embedding.edgetpu import EdgeTPUEmbedder
 from custom_components.coral_imprint.embedding.edgetpu.twins import Likeness
+from custom_components.coral_imprint.imprinting import advice
 
-from .conftest import DOMAIN, NETWORK, FakeCamera, act, change, knowing_a_gate, models, network
-from .cores import COMPILER, running
+from .conftest import (
+    DOMAIN,
+    NETWORK,
+    FakeCamera,
+    act,
+    change,
+    device_id,
+    knowing_a_gate,
+    models,
+    network,
+    settled,
+    teach,
+)
+from .cores import COMPILER, Scripted, running, serving
 from .file_server import FileServer
 from .test_edgetpu import device, on_device  # noqa: F401 - fixtures
+from .test_engine_flow import progressed
 from .test_known import LABELS
 from .test_remote import engine_data
 
@@ -146,6 +161,7 @@ async def test_a_model_of_the_servers_own_needs_a_copy(
     ):
         (folder / "gates.tflite").write_bytes(network(24))
         assert await refused(hass, on_server, action, **data) == ("model_on_server", expected), action
+    del expected["extractor"]
     (folder / "mine.tflite").write_bytes(network(16))
     assert await refused(hass, on_server, "export_model") == ("model_differs", expected)
     (folder / "mine.tflite").write_bytes(b"no model")
@@ -181,3 +197,57 @@ async def test_what_can_not_be_fetched_is_said(
     await server.stop()
     key, named = await refused(hass, on_server, "export_model")
     assert (key, named["file"]) == ("download_failed", "published.tflite")
+
+
+# --- comparing ----------------------------------------------------------------------------------------------------
+
+
+async def compared(hass: HomeAssistant, entry: MockConfigEntry) -> Any:
+    """Compare the extractors in the engine's dialog."""
+    result: Any = await entry.start_reconfigure_flow(hass)
+    assert "recommend" in result["menu_options"]
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], {"next_step_id": "recommend"})
+    return await progressed(hass, result)
+
+
+@pytest.mark.parametrize("on_server", ["mine"], indirect=True)
+async def test_a_servers_extractor_is_compared_with_those_of_this_machine(
+    hass: HomeAssistant, on_server: MockConfigEntry, camera: FakeCamera
+) -> None:
+    await teach(hass, on_server, camera, *(["closed", "open"] * 2))
+    (models(hass) / "mine.tflite").write_bytes(network())
+    target = {"device_id": device_id(hass, on_server)}
+    answer: Any = await hass.services.async_call(
+        DOMAIN, "recommend_extractor", target, blocking=True, return_response=True
+    )
+    rows = {row["extractor"]: row["title"] for row in answer["extractors"]}
+    assert rows == {"builtin": "Built-in", "mine.tflite": "mine", "mine@remote": on_server.title}
+    assert answer["recommended"] == "mine@remote", "too few occasions to leave the server for"
+    result = await compared(hass, on_server)
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "present_is_best")
+    assert f"**{on_server.title}** ✔" in result["description_placeholders"]["comparison"]
+    assert on_server.runtime_data.embedder.runtime == "remote"
+
+
+async def test_what_is_better_on_this_machine_is_proposed(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    camera: FakeCamera,
+    socket_enabled: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The gate is told by where its leaves are, which needs no network and no slow server."""
+    monkeypatch.setattr(advice, "ENOUGH", 1)
+    async with serving(Scripted(delay=0.1)) as (url,), knowing_a_gate(hass, entry, camera, engine_data(url)):
+        await teach(hass, entry, camera, "closed", "open", seed=300)
+        result = await compared(hass, entry)
+        assert (result["type"], result["step_id"]) == (FlowResultType.FORM, "recommended")
+        suggested = {str(key): (key.description or {}).get("suggested_value") for key in result["data_schema"].schema}
+        assert (suggested["extractor"], suggested["runtime"]) == ("builtin", "auto")
+        result = await hass.config_entries.flow.async_configure(
+            result["flow_id"], {key: suggested[key] for key in ("extractor", "runtime", "threads")}
+        )
+        assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
+        await settled(hass)
+        assert dict(entry.data) == {"extractor": "builtin", "runtime": "auto", "threads": 1}
+        assert entry.runtime_data.embedder.runtime == "builtin"

@@ -7,12 +7,11 @@ from typing import Any, Final
 
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.util import raise_if_invalid_filename, slugify
+from homeassistant.util import slugify
 import numpy as np
 
 from ..classifiers.coordinator import ClassifierCoordinator
 from ..classifiers.rows import Rows, by_class
-from ..const import EXPORTS_FOLDER
 from ..embedding import (
     EmbeddingError,
     export_model,
@@ -27,7 +26,8 @@ from ..engines.extractor_files import ExtractorFile, async_extractor_file
 from ..engines.model_files import LABELS_SUFFIX, MODEL_SUFFIX, FileTooLarge, read_model, write_export
 from ..errors import core_errors_translated, translated
 from ..imprinting import ExampleStore, Layer, as_layer, expected_accuracy, fit_kind
-from ..models import cache_folder, data_folder, models_folder
+from ..models import cache_folder, models_folder
+from .paths import async_target
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -49,17 +49,12 @@ class _Head:
     """Of the classifier's own head."""
 
 
-def exports_folder(hass: HomeAssistant) -> Path:
-    """Return the folder where exported models go unless the user names another."""
-    return data_folder(hass) / EXPORTS_FOLDER
-
-
 async def async_export(hass: HomeAssistant, classifier: ClassifierCoordinator, file: str | None) -> dict[str, Any]:
     """Write a classifier's model and labels; return what an action answers. Raises HomeAssistantError.
 
     ``file`` is a name without a suffix in the folder of exports, or a path that Home Assistant is allowed to use.
     """
-    target = await _async_target(hass, file or slugify(classifier.name))
+    target = await async_target(hass, file or slugify(classifier.name), MODEL_SUFFIX)
     learned = classifier.learner.learned
     extractor = await async_extractor_file(hass, learned.lens)
     if learned.head is None or len(learned.head.classes) < 2:
@@ -97,21 +92,6 @@ def _accuracy(head: _Head) -> dict[str, float | None]:
     both = head.accuracy is not None and head.own_accuracy is not None
     file, own = (None if one is None else round(100 * one, 1) for one in (head.accuracy, head.own_accuracy))
     return {"file": file, "classifier": own, "given_up": round((own or 0) - (file or 0), 1) if both else None}
-
-
-async def _async_target(hass: HomeAssistant, file: str) -> Path:
-    """Return the path of the files without their suffixes. Raises ServiceValidationError."""
-    path = Path(file.removesuffix(MODEL_SUFFIX))
-    try:
-        raise_if_invalid_filename(path.name)
-    except ValueError as err:
-        raise translated(ServiceValidationError, "file_name_invalid", err, file=file) from err
-    if path == Path(path.name):
-        return exports_folder(hass) / path.name
-    allowed = path.is_absolute() and await hass.async_add_executor_job(hass.config.is_allowed_path, str(path))
-    if not allowed:
-        raise translated(ServiceValidationError, "file_not_writable", file=path.name)
-    return path
 
 
 def _network_head(classifier: ClassifierCoordinator, rows: Rows) -> _Head:

@@ -10,7 +10,7 @@ from typing import Any, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 from homeassistant.util import dt as dt_util
 import numpy as np
@@ -20,9 +20,10 @@ from ..const import CONF_LIMITS, SECTIONS
 from ..embedding import EmbeddingError
 from ..engines.embedders import Embedders
 from ..engines.lens import Lens
+from ..engines.pace import Pace
 from ..errors import core_errors_translated, translated
 from ..imprinting import Decision, ExampleStore, ImprintingError, Scores, Verdict
-from ..models import ClassifierSettings
+from ..models import ClassifierSettings, stays_above_enter
 from .frames import Frames
 from .learner import Learner
 
@@ -53,6 +54,8 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         subentry_id: str,
         settings: ClassifierSettings,
         embedders: Embedders,
+        *,
+        pace: Pace,
     ) -> None:
         """Prepare; async_start begins."""
         super().__init__(
@@ -65,7 +68,10 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
+        self.class_to_teach: str | None = None
+        """Id of the class that the user chose to capture examples of."""
         self._embedders = embedders
+        self._pace = pace
         self._moving: asyncio.Task[None] | None = None
         self._refining: asyncio.Task[None] | None = None
         self._decision = Decision(settings.rules)
@@ -183,8 +189,9 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     @override
     async def _async_update_data(self) -> Reading:
         try:
-            frame = await self._frames.async_next(self.settings.stale_after)
-            reading = await self._async_read(frame)
+            with self._pace.look(self.settings.interval if self.update_interval else None):
+                frame = await self._frames.async_next(self.settings.stale_after)
+                reading = await self._async_read(frame)
         except EmbeddingError as err:
             self._failed()
             raise translated(UpdateFailed, err.key, err, **err.details) from err
@@ -332,12 +339,15 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """Store changed options with the classifier's settings, which it then follows, and only what changed is begun anew.
 
         ``changes`` are in the form's units, by key; those of a section are a mapping under its name: ``{"watching": False,
-        "decision": {"hold": 10}}``. What they don't name stays as it is.
+        "decision": {"hold": 10}}``. What they don't name stays as it is. Raises ServiceValidationError where
+        thresholds contradict each other.
         """
         subentry = self.config_entry.subentries[self.subentry_id]
         data = dict(subentry.data)
         for key, value in changes.items():
             data[key] = {**data.get(key, {}), **value} if key in SECTIONS else value
+        if stays_above_enter(data):
+            raise translated(ServiceValidationError, "stay_above_enter")
         self.hass.config_entries.async_update_subentry(self.config_entry, subentry, data=data)
 
     # --- news ----------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from .network.columns import known_weight, refined_weight
 from .network.export import export_model, labels_text
 from .network.trial import exported_answers, layer_answers
 from .parts import foreign_emphasis, joined_weight, network_length, network_part, same_extractor
+from .prepared import Seen, Wanted
 from .published.catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, find as find_file
 from .published.download import Partial
 from .runtimes.choice import Choice, Rejected
@@ -34,6 +35,7 @@ from .runtimes.litert import (
     installable as litert_installable,
 )
 from .runtimes.runtime import RuntimeChoice
+from .thumbnail import change as thumbnail_change, thumbnail
 
 __all__ = [
     "BUILTIN",
@@ -60,10 +62,12 @@ __all__ = [
     "Rejected",
     "RuntimeChoice",
     "RuntimeUnavailable",
+    "Seen",
     "SelfTestFailed",
     "UnknownNetworkClass",
     "UnsupportedModel",
     "UnsupportedOperator",
+    "Wanted",
     "WrongContent",
     "WrongLabels",
     "check_picture",
@@ -84,5 +88,7 @@ __all__ = [
     "open_embedder",
     "refined_weight",
     "same_extractor",
+    "thumbnail",
+    "thumbnail_change",
     "to_jpeg",
 ]

@@ -27,6 +27,7 @@ from ..models import ClassifierSettings, EngineSettings, bin_folder, data_folder
 from .edge_tpu import DeviceWatch
 from .embedders import Embedders
 from .extractors import Source, async_provide, async_source_of
+from .pace import Pace
 from .requirements import async_install_litert, litert_state
 
 _LOGGER = logging.getLogger(__name__)
@@ -58,11 +59,17 @@ class Engine:
         self.classifiers: dict[str, ClassifierCoordinator] = {}
         self.embedders = Embedders(hass, self._used_embedders, self._trouble, self._device_changed)
         self._watch = DeviceWatch(hass, entry)
+        self.pace = Pace()
 
     @property
     def embedder(self) -> PictureEmbedder:
         """What new and moving classifiers use."""
         return self.embedders.current
+
+    @property
+    def title(self) -> str:
+        """What the user calls it."""
+        return self._entry.title
 
     def _used_embedders(self) -> Iterator[PictureEmbedder]:
         return (coordinator.learner.learned.lens.embedder for coordinator in self.classifiers.values())
@@ -237,7 +244,9 @@ class Engine:
                     self._rename_device(subentry_id, settings.name)
 
     async def _async_add(self, subentry_id: str, settings: ClassifierSettings) -> None:
-        coordinator = ClassifierCoordinator(self._hass, self._entry, subentry_id, settings, self.embedders)
+        coordinator = ClassifierCoordinator(
+            self._hass, self._entry, subentry_id, settings, self.embedders, pace=self.pace
+        )
         await coordinator.async_start()
         self.classifiers[subentry_id] = coordinator
         for listener in self._classifier_listeners:

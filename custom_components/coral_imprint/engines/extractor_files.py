@@ -102,7 +102,6 @@ async def _async_of_server(hass: HomeAssistant, lens: Lens, embedder: ServerEmbe
     if name in CATALOGUE and CATALOGUE[name] not in likely:
         likely.append(CATALOGUE[name])
     own = models_folder(hass) / f"{name}{MODEL_SUFFIX}"
-    placeholders = {"extractor": title(lens.extractor), "folder": str(own.parent), "file": own.name}
     proofs = cache_folder(hass)
     try:
         for published in likely:
@@ -113,8 +112,11 @@ async def _async_of_server(hass: HomeAssistant, lens: Lens, embedder: ServerEmbe
         if data := await hass.async_add_executor_job(_same, own, embedder, proofs):
             return ExtractorFile(own, data, None)
     except (ValueError, OSError, FileTooLarge) as err:
-        raise translated(ServiceValidationError, "model_on_server", err, **placeholders) from err
-    raise translated(ServiceValidationError, "model_differs", **placeholders)
+        extractor, folder = title(lens.extractor), str(own.parent)
+        raise translated(
+            ServiceValidationError, "model_on_server", err, extractor=extractor, folder=folder, file=own.name
+        ) from err
+    raise translated(ServiceValidationError, "model_differs", folder=str(own.parent), file=own.name)
 
 
 async def _async_published(hass: HomeAssistant, published: Extractor, fetch: bool) -> Path | None:

@@ -18,6 +18,8 @@ from ..embedding import (
     Extractor,
     NotAPicture,
     Region,
+    Seen,
+    Wanted,
     errors as embedding_errors,
     remote,
 )
@@ -78,6 +80,11 @@ class ServerEmbedder:
         """Embed several regions of a picture from a single decode. Raises EmbeddingError."""
         with self._watched():
             return await self._remote.embed_regions(picture, regions)
+
+    async def see(self, picture: bytes, wanted: Sequence[Wanted]) -> list[Seen]:
+        """Embed several regions of a picture, but for those that hardly differ from what was seen before. Raises EmbeddingError."""
+        with self._watched():
+            return await self._remote.see(picture, wanted)
 
     async def embed_many(
         self, pictures: Sequence[bytes], region: Region = WHOLE

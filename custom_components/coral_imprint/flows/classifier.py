@@ -18,17 +18,14 @@ from ..const import (
     CONF_CLASSES,
     CONF_FOLDER,
     DOMAIN,
-    ENTER_AT,
     EXPORTS_FOLDER,
     MODELS_FOLDER,
-    SECTION_DECISION,
     SECTION_REGION,
-    STAY_AT,
     SUBENTRY_CLASSIFIER,
 )
 from ..embedding import EmbeddingError, Region
 from ..imprinting import ImprintingError, check_labels
-from ..models import data_folder, region_from_percent
+from ..models import data_folder, region_from_percent, stays_above_enter
 from .forms import class_labels, classifier_schema
 
 
@@ -100,8 +97,7 @@ class ClassifierFlow(ConfigSubentryFlow):
         """Return what is wrong with the answers, by field, and the messages' placeholders."""
         if not answers[CONF_NAME].strip():
             return {CONF_NAME: "name_missing"}, {}
-        decision = answers[SECTION_DECISION]
-        if decision[STAY_AT.key] > decision[ENTER_AT.key]:
+        if stays_above_enter(answers):
             return {"base": "stay_above_enter"}, {}
         try:
             check_labels(class_labels(answers))

@@ -25,13 +25,20 @@ def likely(extractors: Iterable[Extractor], probe: Probe, size: tuple[int, int],
         files = (one.file, one.edgetpu) if one.edgetpu else (one.file,)
         if sha256 is not None and any(file.sha256 == sha256 for file in files):
             named.append(one)
-        elif one.file.sha256 in selftest.references() and (one.input_size, one.length) == (size, probe.units.shape[1]):
-            try:
-                probe.check(size, one.file.sha256)
-            except SelfTestFailed:
-                continue
+        elif (one.input_size, one.length) == (size, probe.units.shape[1]) and _alike(probe, size, one.file.sha256):
             alike.append(one)
     return named + alike
+
+
+def _alike(probe: Probe, size: tuple[int, int], sha256: str | None) -> bool:
+    """Return whether the test pictures' similarities are known for a file, and the model's."""
+    if sha256 is None or sha256 not in selftest.references():
+        return False
+    try:
+        probe.check(size, sha256)
+    except SelfTestFailed:
+        return False
+    return True
 
 
 def is_model(data: bytes, probe: Probe, size: tuple[int, int], *, threads: int = 1, proofs: Path | None = None) -> bool:
