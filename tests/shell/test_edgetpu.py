@@ -40,7 +40,8 @@ from .conftest import (
 )
 from .cores import COMPILER, StandIn, compiled, standin_twin
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler (Debian: gcc, libc6-dev)")
+WITH_COMPILER = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler (Debian: gcc, libc6-dev)")
+pytestmark = WITH_COMPILER
 
 PATIENCE = Patience(start=20, watch=0.2, answer=1, misses=3, grace=0.5, first_pause=0.02, longest_pause=0.05)
 CONNECTED = "binary_sensor.built_in_edge_tpu_connected"

@@ -25,6 +25,7 @@ from .network.columns import known_weight, refined_weight
 from .network.export import export_model, labels_text
 from .network.trial import exported_answers, layer_answers
 from .parts import foreign_emphasis, joined_weight, network_length, network_part, same_extractor
+from .prepared import FrameTimes, Seen, Wanted
 from .published.catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, find as find_file
 from .published.download import Partial
 from .runtimes.choice import Choice, Rejected
@@ -34,6 +35,7 @@ from .runtimes.litert import (
     installable as litert_installable,
 )
 from .runtimes.runtime import RuntimeChoice
+from .thumbnail import change as thumbnail_change, thumbnail
 
 __all__ = [
     "BUILTIN",
@@ -49,6 +51,7 @@ __all__ = [
     "Embedder",
     "EmbeddingError",
     "Extractor",
+    "FrameTimes",
     "InvalidRegion",
     "ModelError",
     "NetworkClasses",
@@ -60,10 +63,12 @@ __all__ = [
     "Rejected",
     "RuntimeChoice",
     "RuntimeUnavailable",
+    "Seen",
     "SelfTestFailed",
     "UnknownNetworkClass",
     "UnsupportedModel",
     "UnsupportedOperator",
+    "Wanted",
     "WrongContent",
     "WrongLabels",
     "check_picture",
@@ -84,5 +89,7 @@ __all__ = [
     "open_embedder",
     "refined_weight",
     "same_extractor",
+    "thumbnail",
+    "thumbnail_change",
     "to_jpeg",
 ]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .errors import NotAPicture
 from .frame import WHOLE, Region
+from .prepared import FrameTimes, Seen, Wanted
 from .runtimes.choice import Choice
 
 
@@ -35,6 +36,10 @@ class PictureEmbedder(Protocol):
         """Milliseconds per picture, decoding included, the median of the last ones; None before the first."""
 
     @property
+    def times(self) -> FrameTimes:
+        """How long the last pictures took."""
+
+    @property
     def length(self) -> int:
         """Length of the embedding."""
 
@@ -46,6 +51,12 @@ class PictureEmbedder(Protocol):
 
     async def embed_regions(self, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
         """Embed several regions of a picture from a single decode. Raises EmbeddingError."""
+
+    async def see(self, picture: bytes, wanted: Sequence[Wanted]) -> list[Seen]:
+        """Embed several regions of a picture from a single decode, but for those that hardly differ from what was seen before.
+
+        Raises EmbeddingError.
+        """
 
     async def embed_many(
         self, pictures: Sequence[bytes], region: Region = WHOLE

@@ -13,9 +13,31 @@ from numpy.typing import NDArray
 from . import layout
 from .errors import NotAPicture
 from .frame import VERSION as FRAME_VERSION, Region, View, cut
+from .thumbnail import change, thumbnail
 
 TIMED_FRAMES: Final = 32
 """How many of the last frames the time per frame is the median of."""
+
+
+class Seen(NamedTuple):
+    """One region of a picture, embedded."""
+
+    vector: NDArray[np.float32]
+    """The embedding, (length,), of length 1."""
+    thumbnail: NDArray[np.float32]
+    """What was embedded, at 16 × 16: see `thumbnail`. Not of the picture in hand, where an earlier embedding was taken for it."""
+    reused: bool = False
+    """Whether it is an earlier picture's, which this one hardly differs from."""
+
+
+class Wanted(NamedTuple):
+    """A region to embed, unless it hardly differs from what was embedded before."""
+
+    region: Region
+    before: Seen | None = None
+    """By the same embedder, of the same region."""
+    least_change: float = 0.0
+    """Of the thumbnails, in percent, under which ``before`` is taken; 0: it never is."""
 
 
 class Prepared(NamedTuple):
@@ -27,9 +49,15 @@ class Prepared(NamedTuple):
     layout: NDArray[np.float32]
     """The layout described, shape (`layout.LENGTH`,)."""
 
+    thumbnail: NDArray[np.float32]
+
     def joined(self, network: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Return the region's embedding, of length 1, from the network's."""
         return layout.join(network, self.layout)
+
+    def seen(self, network: NDArray[np.float32] | None) -> Seen:
+        """Return the region embedded, from the network's embedding of it."""
+        return Seen(self.joined(network), self.thumbnail)
 
 
 def views(region: Region, network: tuple[int, int] | None) -> list[View]:
@@ -44,12 +72,26 @@ def prepare(picture: bytes, regions: Sequence[Region], network: tuple[int, int] 
 
     Raises NotAPicture.
     """
-    asked = [views(region, network) for region in regions]
+    parts = prepare_changed(picture, [Wanted(region) for region in regions], network)
+    return [part for part in parts if isinstance(part, Prepared)]  # all of them: nothing was seen before
+
+
+def prepare_changed(picture: bytes, wanted: Sequence[Wanted], network: tuple[int, int] | None) -> list[Prepared | Seen]:
+    """Do as `prepare`, but for regions that hardly differ from what was seen before: in their place that is returned.
+
+    Raises NotAPicture.
+    """
+    asked = [views(one.region, network) for one in wanted]
     cuts = iter(cut(picture, [view for own in asked for view in own]))
-    prepared = []
-    for _ in regions:
+    prepared: list[Prepared | Seen] = []
+    for one in wanted:
         small = next(cuts)
-        prepared.append(Prepared(next(cuts) if network else None, layout.describe(small)))
+        pixels = next(cuts) if network else None
+        seen = thumbnail(small)
+        if one.before is not None and change(one.before.thumbnail, seen) < one.least_change:
+            prepared.append(one.before._replace(reused=True))
+        else:
+            prepared.append(Prepared(pixels, layout.describe(small), seen))
     return prepared
 
 
@@ -86,3 +128,12 @@ class FrameTimes:
         """Take in a frame."""
         self._last.append(seconds * 1e3)
         self.ms = statistics.median(self._last)
+
+    def percentile(self, share: float) -> float | None:
+        """Return the milliseconds that a share (0 to 1) of the last frames took at most; None before the first."""
+        ordered = sorted(self._last)
+        return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
+
+    def __len__(self) -> int:
+        """Return how many frames it speaks of."""
+        return len(self._last)

@@ -1,7 +1,9 @@
 """Engines on inference servers: what they serve, and embedders on them through Home Assistant's shared session."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
 
 from aiohttp import ClientSession
 from homeassistant.core import HomeAssistant
@@ -10,7 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..const import PIXEL_RANGES
-from ..embedding import WHOLE, Choice, EmbeddingError, NotAPicture, Region, errors as embedding_errors, remote
+from ..embedding import (
+    WHOLE,
+    Choice,
+    EmbeddingError,
+    Extractor,
+    FrameTimes,
+    NotAPicture,
+    Region,
+    Seen,
+    Wanted,
+    errors as embedding_errors,
+    remote,
+)
 from ..models import EngineSettings, cache_folder
 
 type TroubleListener = Callable[["ServerEmbedder", EmbeddingError], None]
@@ -51,6 +65,15 @@ class ServerEmbedder:
         return self._remote.ms
 
     @property
+    def times(self) -> FrameTimes:
+        """How long the last pictures took."""
+        return self._remote.times
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Return how the servers are, without their addresses."""
+        return self._remote.diagnostics()
+
+    @property
     def length(self) -> int:
         """Length of the embedding."""
         return self._remote.length
@@ -69,6 +92,11 @@ class ServerEmbedder:
         with self._watched():
             return await self._remote.embed_regions(picture, regions)
 
+    async def see(self, picture: bytes, wanted: Sequence[Wanted]) -> list[Seen]:
+        """Embed several regions of a picture, but for those that hardly differ from what was seen before. Raises EmbeddingError."""
+        with self._watched():
+            return await self._remote.see(picture, wanted)
+
     async def embed_many(
         self, pictures: Sequence[bytes], region: Region = WHOLE
     ) -> list[NDArray[np.float32] | NotAPicture]:
@@ -78,6 +106,14 @@ class ServerEmbedder:
         """
         with self._watched():
             return await self._remote.embed_many(pictures, region)
+
+    def likely(self, extractors: Iterable[Extractor]) -> list[Extractor]:
+        """Return the published extractors that the servers' model may be made from, the likeliest first."""
+        return self._remote.likely(extractors)
+
+    def is_model(self, data: bytes, *, proofs: Path) -> bool:
+        """Return whether a TFLite file is the servers' model. Blocking. Raises EmbeddingError where it can't be used here."""
+        return self._remote.is_model(data, proofs=proofs)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

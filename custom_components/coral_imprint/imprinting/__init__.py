@@ -1,12 +1,13 @@
 """Vectors to classes: examples on disk, imprinted weights, decisions. Knows nothing of Home Assistant."""
 
 from .advice import Advice, Candidate, advise
+from .archive import Archive, Limits as ArchiveLimits, Skipped, Written, write_archive
 from .bin import bin_whole, purge
 from .budget import Budget, Doubt, Thresholds, as_rules, outcomes, thresholds
 from .cache import EmbeddingCache
 from .calibration import hold_out
 from .choosing import KINDS, Chosen, choose, fit_kind
-from .decision import Decision, Limits, Rules, Verdict
+from .decision import Decision, Finding, Limits, Rules, Verdict
 from .erasing import erase_example
 from .errors import (
     ClassExists,
@@ -20,10 +21,12 @@ from .errors import (
     UnknownExample,
     UnknownVersion,
     UnreadablePicture,
+    UnusableArchive,
     UnusableHead,
 )
 from .evaluation import Embeddings, Groups, Judge, Rule, Trial, Validation, cross_validate, occasions
 from .head import Head, Imprint, Imprinter, Scores, fit
+from .importing import Importing, ImportReport
 from .journal import Change
 from .known import Known, extended, load as load_known, save as save_known
 from .layer import Layer, as_layer, expected_accuracy
@@ -33,6 +36,7 @@ from .plausibility import Bank, Plausibility, fit_plausibility, make_bank
 from .prediction import Estimate
 from .records import Example, LearnedClass, Report
 from .report import Evaluation, evaluate
+from .review import to_review
 from .shelf import EmbeddingShelf, InUse
 from .store import ExampleStore
 from .versions import HeadVersions, Version
@@ -41,6 +45,8 @@ from .wording import Remark
 __all__ = [
     "KINDS",
     "Advice",
+    "Archive",
+    "ArchiveLimits",
     "Bank",
     "Budget",
     "Candidate",
@@ -57,9 +63,12 @@ __all__ = [
     "Evaluation",
     "Example",
     "ExampleStore",
+    "Finding",
     "Groups",
     "Head",
     "HeadVersions",
+    "ImportReport",
+    "Importing",
     "Imprint",
     "Imprinter",
     "ImprintingError",
@@ -79,6 +88,7 @@ __all__ = [
     "Rule",
     "Rules",
     "Scores",
+    "Skipped",
     "StoreFailed",
     "Thresholds",
     "Trial",
@@ -87,10 +97,12 @@ __all__ = [
     "UnknownExample",
     "UnknownVersion",
     "UnreadablePicture",
+    "UnusableArchive",
     "UnusableHead",
     "Validation",
     "Verdict",
     "Version",
+    "Written",
     "advise",
     "as_layer",
     "as_rules",
@@ -113,4 +125,6 @@ __all__ = [
     "purge",
     "save_known",
     "thresholds",
+    "to_review",
+    "write_archive",
 ]
