@@ -7,6 +7,7 @@ from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.typing import ConfigType
 
 from .actions import async_register_actions
+from .classifiers.lighting import lights
 from .const import DOMAIN, MANUFACTURER, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from .embedding import EmbeddingError
 from .engines.engine import Engine, EngineConfigEntry, async_bin_classifier, async_purge_bin
@@ -33,6 +34,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Register the actions; empty the bin of what has been in it for a week."""
     async_register_actions(hass)
     await async_purge_bin(hass)
+    await lights(hass).async_mend()
     return True
 
 

@@ -94,8 +94,8 @@ def _engine(engine: Engine) -> dict[str, Any]:
         "length": embedder.length,
         "pictures": embedder.frames,
         "milliseconds": _times(embedder),
-        "looks_per_second": engine.pace.per_second,
-        "skipped_looks": engine.pace.skipped,
+        "looks_per_second": engine.tally.pace.per_second,
+        "skipped_looks": engine.tally.skipped,
         "errors": engine.troubles.as_dict(),
     }
     if isinstance(embedder, ServerEmbedder):

@@ -11,6 +11,7 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.util import dt as dt_util
 
 from ..classifiers.coordinator import ClassifierCoordinator
+from ..classifiers.shared import Shared, Tally
 from ..const import DOMAIN, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from ..embedding import (
     BUILTIN,
@@ -29,7 +30,6 @@ from .edge_tpu import DeviceWatch
 from .embedders import Embedders
 from .extractors import Source, async_provide, async_source_of
 from .former import FormerSettings
-from .pace import Pace
 from .requirements import async_install_litert, litert_state
 
 _LOGGER = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Engine:
         former = FormerSettings(hass, entry.entry_id)
         self.embedders = Embedders(hass, former, self._used_embedders, self._trouble, self._device_changed)
         self._watch = DeviceWatch(hass, entry)
-        self.pace = Pace()
+        self._shared = Shared(hass, entry, self.embedders)
         self.troubles = Troubles()
         """Why the chosen extractor couldn't be used."""
 
@@ -75,6 +75,11 @@ class Engine:
     def title(self) -> str:
         """What the user calls it."""
         return self._entry.title
+
+    @property
+    def tally(self) -> Tally:
+        """How often its classifiers looked, and what was spared."""
+        return self._shared.tally
 
     def _used_embedders(self) -> Iterator[PictureEmbedder]:
         return (coordinator.learner.learned.lens.embedder for coordinator in self.classifiers.values())
@@ -251,9 +256,7 @@ class Engine:
                     self._rename_device(subentry_id, settings.name)
 
     async def _async_add(self, subentry_id: str, settings: ClassifierSettings) -> None:
-        coordinator = ClassifierCoordinator(
-            self._hass, self._entry, subentry_id, settings, self.embedders, pace=self.pace
-        )
+        coordinator = ClassifierCoordinator(self._hass, self._entry, subentry_id, settings, self._shared)
         await coordinator.async_start()
         self.classifiers[subentry_id] = coordinator
         for listener in self._classifier_listeners:
