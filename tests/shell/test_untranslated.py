@@ -227,9 +227,11 @@ def test_every_issue_is_translated_and_no_other() -> None:
         )
     )
     assert given <= texts()["issues"].keys()
+    mended = constants(tree(HOUSE / "repairs.py"))
     for key, issue in texts()["issues"].items():
-        for step in issue.get("fix_flow", {}).get("step", {}):
-            assert step in steps_of(HOUSE / "repairs.py"), key
+        flow = issue.get("fix_flow", {})
+        assert flow.get("step", {}).keys() <= steps_of(HOUSE / "repairs.py"), key
+        assert {*flow.get("error", {}), *flow.get("abort", {})} <= mended, key
 
 
 PLATFORM_FILES = [HOUSE / f"{domain}.py" for domain in texts()["entity"]]
