@@ -7,9 +7,11 @@ from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.typing import ConfigType
 
 from .actions import async_register_actions
+from .classifiers.lighting import lights
 from .const import DOMAIN, MANUFACTURER, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from .embedding import EmbeddingError
 from .engines.engine import Engine, EngineConfigEntry, async_bin_classifier, async_purge_bin
+from .engines.former import async_forget
 from .errors import translated
 from .issues import EXTRACTOR, REFUSED, RUNTIME, async_settle
 from .models import ClassifierSettings, EngineSettings
@@ -31,6 +33,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Register the actions; empty the bin of what has been in it for a week."""
     async_register_actions(hass)
     await async_purge_bin(hass)
+    await lights(hass).async_mend()
     return True
 
 
@@ -85,5 +88,6 @@ async def async_unload_entry(hass: HomeAssistant, entry: EngineConfigEntry) -> b
 async def async_remove_entry(hass: HomeAssistant, entry: EngineConfigEntry) -> None:
     """Move the classifiers' examples to the bin, and take back what was told of the engine."""
     async_settle(hass, entry, EXTRACTOR, REFUSED, RUNTIME)
+    await async_forget(hass, entry.entry_id)
     for subentry in entry.get_subentries_of_type(SUBENTRY_CLASSIFIER):
         await async_bin_classifier(hass, ClassifierSettings.from_subentry(subentry))

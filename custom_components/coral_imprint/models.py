@@ -13,6 +13,8 @@ from .const import (
     ANY_DEVICE,
     AT_LEAST,
     BIN_FOLDER,
+    BURST_LOOKS,
+    BURST_SPACING,
     CONF_BACKGROUND,
     CONF_CAMERA,
     CONF_CLASSES,
@@ -21,12 +23,14 @@ from .const import (
     CONF_EXTRACTOR,
     CONF_FOLDER,
     CONF_HEAD,
+    CONF_LIGHT,
     CONF_LIMITS,
     CONF_PIXEL_RANGE,
     CONF_REJECT_FOREIGN,
     CONF_RUNTIME,
     CONF_SERVERS,
     CONF_THREADS,
+    CONF_TRIGGERS,
     CONF_WATCHING,
     DOMAIN,
     ENTER_AT,
@@ -35,13 +39,17 @@ from .const import (
     HOLD,
     HOLD_FOREIGN,
     INTERVAL,
+    LEAST_CHANGE,
     LOOKS,
     MODELS_FOLDER,
+    REFRESH,
     REGION_EDGES,
     RUNTIME_EDGETPU,
     RUNTIME_REMOTE,
     SECTION_DECISION,
     SECTION_REGION,
+    SECTION_WHEN,
+    SETTLE,
     STALE_AFTER,
     STAY_AT,
     THREADS,
@@ -114,6 +122,11 @@ class EngineSettings:
         return "auto" if self.runtime == "edgetpu" else self.runtime
 
     @property
+    def place(self) -> tuple[object, ...]:
+        """What is executed where, however that is reached."""
+        return (self.extractor, self.runtime, self.servers, self.device, self.pixel_range)
+
+    @property
     def unique_id(self) -> str:
         """There is one engine per extractor and runtime. The built-in extractor has no network to run."""
         if self.is_remote:
@@ -121,6 +134,42 @@ class EngineSettings:
         if self.is_edgetpu:
             return f"{self.extractor}:{self.runtime}:{self.device}"
         return BUILTIN if self.extractor == BUILTIN else f"{self.extractor}:{self.runtime}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class When:
+    """When a classifier looks, but for its interval, and when a look needs no work."""
+
+    triggers: tuple[str, ...] = ()
+    """Registry ids or entity ids of what looks follow."""
+    burst_looks: int = int(BURST_LOOKS.default)
+    burst_spacing: float = BURST_SPACING.default
+    """Seconds between looks of a burst."""
+    least_change: float = LEAST_CHANGE.default
+    """Of the region's thumbnail, in percent, under which the last embedding will do; 0: it never does."""
+    refresh: float = REFRESH.default
+    """Seconds after which it doesn't any more."""
+    light: str | None = None
+    """Registry id or entity id of what is on for captures and bursts."""
+    settle: float = SETTLE.default
+    """Seconds that it is on before."""
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> When:
+        """Read the section of a subentry's data."""
+
+        def option(row: NumberOption) -> float:
+            return float(data.get(row.key, row.default))
+
+        return cls(
+            triggers=tuple(data.get(CONF_TRIGGERS, ())),
+            burst_looks=int(option(BURST_LOOKS)),
+            burst_spacing=option(BURST_SPACING),
+            least_change=option(LEAST_CHANGE),
+            refresh=option(REFRESH),
+            light=data.get(CONF_LIGHT) or None,
+            settle=option(SETTLE),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +181,7 @@ class ClassifierSettings:
     folder: str
     region: Region
     interval: float
-    """Seconds between two looks."""
+    """Seconds between two looks; 0: it never looks by itself but after triggers."""
     rules: Rules
     stale_after: float
     """Seconds; 0: never."""
@@ -148,11 +197,17 @@ class ClassifierSettings:
     """False alarms a month and class that are accepted; 0: thresholds are as the rules say."""
     watching: bool = True
     """Whether it looks by itself; on demand it always does."""
+    when: When = When()
+
+    @property
+    def pace(self) -> float:
+        """Seconds between looks that thresholds are found for: where only triggers lead to looks, as if by the default."""
+        return self.interval or INTERVAL.default
 
     @property
     def learned_by(self) -> tuple[object, ...]:
         """Whatever changes what is learned from the same examples."""
-        thresholds = (self.false_alarms, self.rules, self.interval) if self.false_alarms else ()
+        thresholds = (self.false_alarms, self.rules, self.pace) if self.false_alarms else ()
         return (self.region, self.head, self.reject_foreign, *thresholds)
 
     @classmethod
@@ -177,6 +232,7 @@ class ClassifierSettings:
             head=None if (head := decision.get(CONF_HEAD, HEAD_AUTO)) == HEAD_AUTO else str(head),
             reject_foreign=bool(decision.get(CONF_REJECT_FOREIGN, True)),
             false_alarms=option(FALSE_ALARMS),
+            when=When.from_data(data.get(SECTION_WHEN, {})),
             watching=bool(data.get(CONF_WATCHING, True)),
         )
 

@@ -35,6 +35,7 @@ HTTP_DOORS = {
 }
 DISK_DOORS = {
     "imprinting/durable.py",  # every write and read of examples and what is derived from them
+    "imprinting/archive/reading.py",  # reads the archive that the user names
     "embedding/published/catalogue.py",  # reads its entries, and published files to verify them
     "embedding/published/download.py",  # writes published files
     "embedding/embedder.py",  # reads the extractor's file

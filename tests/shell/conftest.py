@@ -37,6 +37,7 @@ from custom_components.coral_imprint.engines import bank, downloads, extractor_f
 from tests.embedding.graphs import restart_random, separable
 
 from .file_server import FileServer
+from .shown import Shown
 
 DOMAIN = "coral_imprint"
 CAMERA = "camera.driveway"
@@ -117,6 +118,14 @@ def own_config_folder(hass: HomeAssistant, tmp_path: Any) -> None:
     """Give each test a configuration folder of its own: examples are files."""
     hass.config.config_dir = str(tmp_path)
     hass.config.allowlist_external_dirs = {str(tmp_path / "allowed")}
+
+
+@pytest.fixture(autouse=True)
+def shown(hass: HomeAssistant) -> Iterator[Shown]:
+    """Hold against the translations whatever a person would be shown in this test."""
+    with Shown(hass) as made:
+        yield made
+    assert not made.troubles, "\n".join(made.troubles)
 
 
 class _Flow(config_entries.ConfigFlow):

@@ -1,6 +1,6 @@
 """Examples, examples to review, looks per second and skipped looks."""
 
-from contextlib import suppress
+import asyncio
 from datetime import timedelta
 
 from freezegun.api import FrozenDateTimeFactory
@@ -9,9 +9,8 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 
 from custom_components.coral_imprint.engines.pace import Pace
-from custom_components.coral_imprint.imprinting import UnreadablePicture
 
-from .conftest import FakeCamera, act, draw, settled, state, teach
+from .conftest import FakeCamera, FakeCameraEntity, act, draw, settled, state, teach
 
 RATE, SKIPPED = "sensor.built_in_looks_per_second", "sensor.built_in_skipped_looks"
 
@@ -38,9 +37,10 @@ async def test_examples_are_counted(hass: HomeAssistant, engine: MockConfigEntry
 
 
 async def test_what_is_filed_while_the_camera_is_away_is_counted_too(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, freezer: FrozenDateTimeFactory
 ) -> None:
     camera.frame = None
+    freezer.tick(2)  # a frame may be looked at for a second
     coordinator = engine.runtime_data.classifiers["gate_id"]
     for _ in range(2):
         await coordinator.async_refresh()
@@ -95,8 +95,7 @@ def test_pace_is_the_mean_of_the_last_minute(freezer: FrozenDateTimeFactory) -> 
     early = pace.per_second
     assert early is None, "too early to tell"
     for _ in range(20):
-        with pace.look(1):
-            pass
+        pace.count()
         freezer.tick(1)
     assert pace.per_second == 1, "twenty looks in the first twenty seconds"
     freezer.tick(40)
@@ -104,56 +103,37 @@ def test_pace_is_the_mean_of_the_last_minute(freezer: FrozenDateTimeFactory) -> 
     freezer.tick(10)
     assert pace.per_second == pytest.approx(10 / 60)
     freezer.tick(60)
-    assert (pace.per_second, pace.skipped) == (0, 0)
+    assert pace.per_second == 0
 
 
-def test_looks_that_were_due_meanwhile_were_skipped(freezer: FrozenDateTimeFactory) -> None:
-    pace = Pace()
-    for seconds, interval, skipped in ((0.9, 1, 0), (3.5, 1, 3), (30, 10, 6), (30, None, 6)):
-        with pace.look(interval):
-            freezer.tick(seconds)
-        assert pace.skipped == skipped
-    with suppress(UnreadablePicture), pace.look(1):
-        freezer.tick(2)
-        raise UnreadablePicture("nothing")
-    assert pace.skipped == 8
-    assert pace.per_second == pytest.approx(2 / 60), "one that failed is none"
-
-
-class SlowCamera:
-    """Lets time pass while it is asked."""
-
-    def __init__(self, freezer: FrozenDateTimeFactory, camera: FakeCamera, seconds: float) -> None:
-        """Take the place of what a camera shows."""
-        self._freezer, self._seconds, self._shown = freezer, seconds, camera.frame
-
-    def __get__(self, camera: FakeCamera, owner: type[FakeCamera]) -> bytes | Exception | None:
-        """Return the frame, later."""
-        self._freezer.tick(self._seconds)
-        return self._shown
-
-
-@pytest.mark.usefixtures("all_enabled")
+@pytest.mark.usefixtures("all_enabled", "camera")
 async def test_an_engine_tells_its_pace(
-    hass: HomeAssistant,
-    freezer: FrozenDateTimeFactory,
-    engine: MockConfigEntry,
-    camera: FakeCamera,
-    monkeypatch: pytest.MonkeyPatch,
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, engine: MockConfigEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def pass_time(times: int) -> None:
+        for _ in range(times):
+            freezer.tick(10)
+            async_fire_time_changed(hass)
+            await settled(hass)
+
     assert (state(hass, RATE), state(hass, SKIPPED)) == ("unknown", "0")
-    for _ in range(9):
-        freezer.tick(11)
-        async_fire_time_changed(hass)
-        await settled(hass)
-    assert 0.08 <= float(state(hass, RATE) or "nan") <= 0.12, "one every eleven seconds"
+    await pass_time(9)
+    assert 0.08 <= float(state(hass, RATE) or "nan") <= 0.12, "one every ten seconds"
     assert state(hass, SKIPPED) == "0"
-    monkeypatch.setattr(FakeCamera, "frame", SlowCamera(freezer, camera, 25), raising=False)
-    del camera.frame
-    freezer.tick(11)
-    async_fire_time_changed(hass)
+
+    released = asyncio.Event()
+    at_once = FakeCameraEntity.async_camera_image
+
+    async def slow(entity: FakeCameraEntity, width: int | None = None, height: int | None = None) -> bytes | None:
+        await released.wait()
+        return await at_once(entity, width, height)
+
+    monkeypatch.setattr(FakeCameraEntity, "async_camera_image", slow)
+    for _ in range(4):
+        freezer.tick(10)
+        async_fire_time_changed(hass)
+        await hass.async_block_till_done()  # without the look, which waits
+    released.set()
     await settled(hass)
-    freezer.tick(30)
-    async_fire_time_changed(hass)
-    await settled(hass)
-    assert int(state(hass, SKIPPED) or "0") >= 2
+    await pass_time(1)
+    assert int(state(hass, SKIPPED) or "0") >= 1, "those that were due while another was under way"

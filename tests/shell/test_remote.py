@@ -18,6 +18,7 @@ from custom_components.coral_imprint.models import EngineSettings
 
 from .conftest import FakeCamera, act, knowing_a_gate, settled, state, teach, told, workers
 from .cores import MODEL, Scripted, replies, serving
+from .test_classifier_flow import add_classifier, answers
 
 TOKEN = "first-token-of-the-server"
 OTHER_TOKEN = "second-token-of-the-server"
@@ -235,6 +236,21 @@ async def test_the_second_server_takes_over(
         await sees(hass, remote, camera, "open", 110)
         assert second.requests > asked
         assert await hass.config_entries.async_unload(remote.entry_id)
+
+
+async def test_a_classifier_is_added_once_the_server_answers(
+    hass: HomeAssistant, remote: MockConfigEntry, camera: FakeCamera, script: Any
+) -> None:
+    script.fault = replies(500)
+    camera.show("open", 120)
+    result = await add_classifier(hass, remote, answers())
+    assert (result["type"], result["errors"]) == (FlowResultType.FORM, {"camera": "server_refused"})
+    assert result["description_placeholders"]["server"]
+    script.fault = None
+    await until_it_looks(hass, remote, camera)
+    result = await hass.config_entries.subentries.async_configure(result["flow_id"], answers())
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await settled(hass)
 
 
 def test_settings_keep_the_token_to_themselves() -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 import logging
 from time import monotonic
 from typing import Any, override
@@ -12,34 +10,25 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
-from homeassistant.util import dt as dt_util
-import numpy as np
-from numpy.typing import NDArray
 
 from ..const import CONF_LIMITS, SECTIONS
 from ..embedding import EmbeddingError
-from ..engines.embedders import Embedders
 from ..engines.lens import Lens
-from ..engines.pace import Pace
 from ..errors import core_errors_translated, translated
-from ..imprinting import Decision, ExampleStore, ImprintingError, Scores, Verdict
+from ..imprinting import ExampleStore, ImprintingError
 from ..models import ClassifierSettings, stays_above_enter
-from .frames import Frames
+from ..troubles import Troubles
+from .frames import OWN, SAME_MOMENT, Frames
+from .gate import Gate
+from .judge import Judge, Reading
 from .learner import Learner
+from .lighting import lights
+from .occasions import Looks, Occasions
+from .shared import Shared
+
+__all__ = ["ClassifierCoordinator", "Reading"]
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a look found."""
-
-    picture: bytes
-    taken: datetime
-    """When the frame was fetched, UTC."""
-    scores: Scores | None
-    """None while no class has been taught."""
-    verdict: Verdict
 
 
 class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
@@ -53,9 +42,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         entry: ConfigEntry,
         subentry_id: str,
         settings: ClassifierSettings,
-        embedders: Embedders,
-        *,
-        pace: Pace,
+        shared: Shared,
     ) -> None:
         """Prepare; async_start begins."""
         super().__init__(
@@ -63,23 +50,35 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             _LOGGER,
             config_entry=entry,
             name=settings.name,
-            update_interval=None,  # until looking begins
+            update_interval=None,  # its occasions tell when to look
         )
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
+        self.troubles = Troubles()
+        """What looks failed by."""
         self.class_to_teach: str | None = None
         """Id of the class that the user chose to capture examples of."""
-        self._embedders = embedders
-        self._pace = pace
+        self._embedders = shared.embedders
         self._moving: asyncio.Task[None] | None = None
         self._refining: asyncio.Task[None] | None = None
-        self._decision = Decision(settings.rules)
-        self._frames = Frames(hass, self._look_soon, self._begin_if_not_begun)
+        self._judge = Judge(settings.rules)
+        self._shared = shared
+        self._frames = Frames(hass, shared.frames.async_frame, self._look_soon, self._begin_if_not_begun)
+        self._gate = Gate(shared)
+        looks = Looks(
+            wanted=self._is_wanted,
+            under_way=lambda: self._under_way,
+            routine=self.async_refresh,
+            fresh=lambda: self._async_refresh_since(monotonic() - SAME_MOMENT),
+        )
+        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.tally)
+        self._listening = 0
+        self._under_way = False
+        self._since: float | None = None
+        """What the next look's frame has to be from at the earliest; None: it may be one that others look at."""
         self._looking = asyncio.Lock()
         self._class_listeners: list[CALLBACK_TYPE] = []
-        self._last_embedded: tuple[bytes, Lens, NDArray[np.float32]] | None = None
-        self._failing_since: float | None = None
 
     @property
     def reading(self) -> Reading | None:
@@ -135,8 +134,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         except (EmbeddingError, ImprintingError) as err:
             _LOGGER.error("%s: the examples could not be embedded: %s", self.name, err)
             return
-        if before.lens != lens:
-            await self._embedders.async_close_unused()
+        await self._embedders.async_close_unused()
         if self.settings.watching and (before.lens != lens or (self.learner.learned.head and not before.head)):
             await self.async_refresh()
 
@@ -162,23 +160,40 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @callback
     def _begin_if_not_begun(self) -> None:
-        if self.update_interval is None:
+        if not self._occasions.begun:
             self.async_begin()
 
     @callback
     def _look_soon(self) -> None:
-        """Look at once and at the interval from then on; unless it isn't to look by itself."""
-        if not self.settings.watching:
-            self.update_interval = None
-            self._unschedule_refresh()
-            return
-        self.update_interval = timedelta(seconds=self.settings.interval)
-        self.config_entry.async_create_background_task(self.hass, self.async_refresh(), f"{self.name}: look")
+        """Look at once and when there is occasion from then on; unless it isn't to look by itself."""
+        self._occasions.async_follow(self.settings, self._shared.frames.start_of(self.settings.camera))
+        if self.settings.watching and self.settings.interval:
+            # When classifiers are started, those on one camera look at the same frame.
+            since = None if self.reading is None else OWN
+            look = self._async_refresh_since(since)
+            self.config_entry.async_create_background_task(self.hass, look, f"{self.name}: look")
+
+    @override
+    def async_add_listener(self, update_callback: CALLBACK_TYPE, context: Any = None) -> CALLBACK_TYPE:
+        remove = super().async_add_listener(update_callback, context)
+        self._listening += 1
+
+        @callback
+        def removed() -> None:
+            self._listening -= 1
+            remove()
+
+        return removed
+
+    def _is_wanted(self) -> bool:
+        """Whether looks by itself are wanted: there are entities, and the engine's polling is not switched off."""
+        return self._listening > 0 and not self.config_entry.pref_disable_polling and not self.hass.is_stopping
 
     @override
     async def async_shutdown(self) -> None:
         """Stop looking."""
         self._frames.async_untrack()
+        self._occasions.async_stop()
         for task in (self._moving, self._refining):
             if task:
                 task.cancel()
@@ -188,65 +203,56 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @override
     async def _async_update_data(self) -> Reading:
+        since, self._since = self._since, None
+        self._under_way = True
         try:
-            with self._pace.look(self.settings.interval if self.update_interval else None):
-                frame = await self._frames.async_next(self.settings.stale_after)
-                reading = await self._async_read(frame)
+            reading = await self._async_seen(since)
         except EmbeddingError as err:
-            self._failed()
+            self._failed(err.key)
             raise translated(UpdateFailed, err.key, err, **err.details) from err
         except HomeAssistantError as err:
-            self._failed()
+            self._failed(err.translation_key or "other")
             raise UpdateFailed(
                 translation_domain=err.translation_domain,
                 translation_key=err.translation_key,
                 translation_placeholders=err.translation_placeholders,
             ) from err
-        self._failing_since = None
+        finally:
+            self._under_way = False
+        self._shared.tally.looked()
         return reading
 
-    def _failed(self) -> None:
-        """After an outage longer than the hold time, what was known before it is no longer worth keeping."""
-        now = monotonic()
-        if self._failing_since is None:
-            self._failing_since = now
-        if now - self._failing_since > self.settings.rules.hold:
-            self._decision.reset()
+    def _failed(self, key: str) -> None:
+        self.troubles.note(key)
+        self._judge.failed(self.settings.rules.hold)
 
-    async def _async_read(self, frame: bytes, taught: str | None = None) -> Reading:
-        """Embed, score and decide. ``taught`` is the class that the user has just said this frame shows.
+    async def _async_refresh_since(self, since: float | None) -> None:
+        """Look at a frame asked for at ``since`` or later, as `Frames.async_next` takes it."""
+        self._since = since
+        await self.async_refresh()
 
-        Raises EmbeddingError.
-        """
+    async def _async_seen(self, since: float | None) -> Reading:
+        """Fetch, embed, score and decide. Raises HomeAssistantError, EmbeddingError."""
+        waited = False
+        while True:
+            frame = await self._frames.async_next(self.settings.stale_after, since)
+            async with self._looking:
+                learned = self.learner.learned
+                vector = await self._gate.async_see(learned.lens, frame, self.settings.when, first=waited)
+                if vector is not None:
+                    return self._judge.reading(frame.picture, vector, learned, self.settings.rules)
+            waited = True  # for so long that another frame is worth more
+
+    async def _async_taught(self, picture: bytes, class_id: str) -> Reading:
+        """Embed, score and decide where the user has just said what the picture shows. Raises EmbeddingError."""
         async with self._looking:
             learned = self.learner.learned
-            vector = await self._async_vector(frame, learned.lens)
-            scores = learned.head.score(vector) if learned.head else None
-            margins = learned.plausibility.margins(vector) if learned.plausibility else None
-            self._decision.rules = learned.rules(self.settings.rules)
-            verdict = self._decide(scores, margins, taught)
-            return Reading(frame, dt_util.utcnow(), scores, verdict)
-
-    def _decide(self, scores: Scores | None, margins: Mapping[str, float] | None, taught: str | None) -> Verdict:
-        if scores is None or (scores.best is None and margins is None):
-            # Nothing taught, or nothing to tell it from.
-            return self._decision.reset()
-        if taught is not None:
-            return self._decision.tell(taught, monotonic())
-        return self._decision.update(scores, monotonic(), margins)
-
-    async def _async_vector(self, frame: bytes, lens: Lens) -> NDArray[np.float32]:
-        """Return the frame's embedding; the very same bytes are not embedded twice."""
-        last = self._last_embedded
-        if last and last[0] == frame and last[1] == lens:
-            return last[2]
-        vector = await lens.embed(frame)
-        self._last_embedded = (frame, lens, vector)
-        return vector
+            vector = await self._gate.async_embed(learned.lens, picture)
+            return self._judge.reading(picture, vector, learned, self.settings.rules, class_id)
 
     async def async_look(self) -> Reading:
         """Look now. Raises HomeAssistantError when the camera or its picture is of no use."""
-        await self.async_refresh()
+        await self._async_refresh_since(OWN)
         if not self.last_update_success and isinstance(self.last_exception, HomeAssistantError):
             raise self.last_exception
         if not self.last_update_success or self.reading is None:
@@ -266,15 +272,17 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             learned = self.learner.examples.class_named(class_name)
             frame = b""
             try:
-                for number in range(count):
-                    if number:
-                        await asyncio.sleep(interval)
-                    frame = await self._frames.async_next(self.settings.stale_after)
-                    ids.append((await self.learner.async_add_example(learned.id, frame)).id)
+                when = self.settings.when
+                async with lights(self.hass).async_on(when.light, when.settle):
+                    for number in range(count):
+                        if number:
+                            await asyncio.sleep(interval)
+                        frame = (await self._frames.async_next(self.settings.stale_after, OWN)).picture
+                        ids.append((await self.learner.async_add_example(learned.id, frame)).id)
             finally:
                 if ids:
                     await self.learner.async_imprint()
-            self._publish(await self._async_read(frame, taught=learned.id))
+            self._publish(await self._async_taught(frame, learned.id))
         return ids
 
     async def async_file_picture(self, class_name: str, picture: bytes) -> list[str]:
@@ -306,11 +314,17 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         with core_errors_translated():
             result = await self.learner.async_change(change, why)
         for class_id in before - self.learner.classes.keys():
-            self._decision.forget(class_id)
+            self._judge.forget(class_id)
         self._classes_changed()
         if look:
             await self.async_refresh()
         return result
+
+    @callback
+    def async_examples_arrived(self) -> None:
+        """Follow examples and classes that were filed without being embedded: in the background, and imprint in the end."""
+        self._classes_changed()
+        self.async_follow_lens()
 
     async def async_erase(self, example_id: str, why: str) -> None:
         """Remove an example for good, imprint what is left, and look. Raises HomeAssistantError."""
@@ -356,7 +370,6 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     def _publish(self, reading: Reading) -> None:
         if not self.last_update_success:
             _LOGGER.info("Fetching %s data recovered", self.name)
-        self._failing_since = None
         self.async_set_updated_data(reading)
 
     @callback

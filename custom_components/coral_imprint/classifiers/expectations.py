@@ -39,7 +39,7 @@ def learn_thresholds(
     if not settings.false_alarms or len(head.classes) < 2 or not rows.covers(head.classes):
         return {}
     held_out = hold_out(rows.vectors, rows.occasions, KINDS[head.kind])
-    budget = Budget(settings.false_alarms, settings.interval)
+    budget = Budget(settings.false_alarms, settings.pace)
     return thresholds(head.classes, held_out, head.scale, settings.rules, budget=budget, background=background)
 
 
@@ -57,9 +57,7 @@ def expect(
     held_out = None
     if len(rows.vectors) > 1 and head.classes == tuple(rows.vectors):
         held_out = hold_out(rows.vectors, rows.occasions, KINDS[head.kind])
-    return outcomes(
-        head.classes, held_out, head.scale, settings.rules, interval=settings.interval, background=background
-    )
+    return outcomes(head.classes, held_out, head.scale, settings.rules, interval=settings.pace, background=background)
 
 
 def as_decided(rules: Rules, bank: Bank | None) -> Judge:

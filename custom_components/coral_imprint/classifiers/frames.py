@@ -1,5 +1,8 @@
 """Where frames come from: the only door to cameras."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+import math
 from time import monotonic
 from typing import Final
 
@@ -16,6 +19,12 @@ from ..errors import translated
 
 CAMERA_TIMEOUT: Final = 10
 """Seconds a camera may take to deliver a frame."""
+
+
+SAME_MOMENT: Final = 0.05
+"""Seconds within which two who were called by the same trigger ask for a frame."""
+OWN: Final = math.inf
+"""In place of the moment since which a frame is asked for: one that is fetched for nobody else."""
 
 
 def resolve_camera(hass: HomeAssistant, camera: str) -> str:
@@ -41,16 +50,29 @@ async def async_grab(hass: HomeAssistant, camera: str) -> bytes:
     return image.content
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A camera's picture, and when it was fetched, by the monotonic clock."""
+
+    picture: bytes
+    asked: float
+    arrived: float
+
+
+type Grab = Callable[[str, float | None], Awaitable[Frame]]
+
+
 class Frames:
     """One camera's frames, and when there is reason to ask for one."""
 
-    def __init__(self, hass: HomeAssistant, on_back: CALLBACK_TYPE, on_renamed: CALLBACK_TYPE) -> None:
+    def __init__(self, hass: HomeAssistant, grab: Grab, on_back: CALLBACK_TYPE, on_renamed: CALLBACK_TYPE) -> None:
         """Prepare; async_track begins.
 
-        ``on_back`` is called when the camera came back (and once Home Assistant has started, where that was asked for),
+        ``grab`` returns a camera's frame, asked for at a moment or later; ``on_back`` is called when the camera came back (and once Home Assistant has started, where that was asked for),
         ``on_renamed`` when its entity id changed.
         """
         self._hass = hass
+        self._grab = grab
         self._camera = ""
         self._on_back = on_back
         self._on_renamed = on_renamed
@@ -111,15 +133,15 @@ class Frames:
 
         self._untrack.append(async_at_started(self._hass, started))
 
-    async def async_next(self, stale_after: float) -> bytes:
-        """Return a fresh frame; not one that has been the same for ``stale_after`` seconds (0: for ever).
+    async def async_next(self, stale_after: float, since: float | None) -> Frame:
+        """Return a frame asked for at ``since`` (monotonic; OWN: by this call) or later; None: as fresh as any that others look at.
 
-        Raises HomeAssistantError.
+        Not one that has been the same for ``stale_after`` seconds (0: for ever). Raises HomeAssistantError.
         """
-        frame = await async_grab(self._hass, self._camera)
+        frame = await self._grab(self._camera, since)
         now = monotonic()
-        if frame != self._last:
-            self._last, self._last_changed = frame, now
+        if frame.picture != self._last:
+            self._last, self._last_changed = frame.picture, now
         elif 0 < stale_after < now - self._last_changed:
             raise translated(HomeAssistantError, "camera_frozen", seconds=str(int(now - self._last_changed)))
         return frame

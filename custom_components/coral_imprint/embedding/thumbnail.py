@@ -25,7 +25,8 @@ def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     rows = pixels.reshape(SIDE, _CELL, SIZE[0] * 3).sum(axis=1, dtype=np.uint16)
     cells = rows.reshape(SIDE, SIDE, _CELL, 3).sum(axis=2, dtype=np.uint16)
-    return cells.astype(np.float32) * np.float32(1 / _CELL**2)
+    means: NDArray[np.float32] = cells.astype(np.float32) * np.float32(1 / _CELL**2)
+    return means
 
 
 def change(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:

@@ -13,6 +13,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.util import dt as dt_util
 
 from ..classifiers.coordinator import ClassifierCoordinator
+from ..classifiers.shared import Shared, Tally
 from ..const import DOMAIN, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from ..embedding import (
     BUILTIN,
@@ -34,10 +35,11 @@ from ..issues import (
     async_settle,
 )
 from ..models import ClassifierSettings, EngineSettings, bin_folder, data_folder
+from ..troubles import Troubles
 from .edge_tpu import DeviceWatch
 from .embedders import Embedders
 from .extractors import Source, async_provide, async_source_of
-from .pace import Pace
+from .former import FormerSettings
 from .requirements import async_install_litert, litert_state
 
 _LOGGER = logging.getLogger(__name__)
@@ -71,9 +73,12 @@ class Engine:
         """How often the disk refused some classifier in a row."""
         self.settings = EngineSettings.from_data(entry.data)
         self.classifiers: dict[str, ClassifierCoordinator] = {}
-        self.embedders = Embedders(hass, self._used_embedders, self._trouble, self._device_changed)
+        former = FormerSettings(hass, entry.entry_id)
+        self.embedders = Embedders(hass, former, self._used_embedders, self._trouble, self._device_changed)
         self._watch = DeviceWatch(hass, entry)
-        self.pace = Pace()
+        self._shared = Shared(hass, entry, self.embedders)
+        self.troubles = Troubles()
+        """Why the chosen extractor couldn't be used."""
 
     @property
     def embedder(self) -> PictureEmbedder:
@@ -84,6 +89,11 @@ class Engine:
     def title(self) -> str:
         """What the user calls it."""
         return self._entry.title
+
+    @property
+    def tally(self) -> Tally:
+        """How often its classifiers looked, and what was spared."""
+        return self._shared.tally
 
     def _used_embedders(self) -> Iterator[PictureEmbedder]:
         return (coordinator.learner.learned.lens.embedder for coordinator in self.classifiers.values())
@@ -126,6 +136,7 @@ class Engine:
 
     @callback
     def _report(self, err: EmbeddingError) -> None:
+        self.troubles.note(err.key)
         if isinstance(err, embedding_errors.ServerDenied):
             # Home Assistant asks for another token, under Repairs too.
             async_settle(self._hass, self._entry, EXTRACTOR)
@@ -138,6 +149,7 @@ class Engine:
         """Do what mends a server's embedder: ask for a token, or open the model that replaced it."""
         if embedder is not self.embedder:
             return  # another one is in use already, and classifiers are about to follow
+        self.troubles.note(err.key)
         if isinstance(err, embedding_errors.ServerDenied):
             self._entry.async_start_reauth(self._hass)
         elif self._trying is None or self._trying.done():
@@ -294,9 +306,7 @@ class Engine:
             self._cancel_asking = None
 
     async def _async_add(self, subentry_id: str, settings: ClassifierSettings) -> None:
-        coordinator = ClassifierCoordinator(
-            self._hass, self._entry, subentry_id, settings, self.embedders, pace=self.pace
-        )
+        coordinator = ClassifierCoordinator(self._hass, self._entry, subentry_id, settings, self._shared)
         try:
             await coordinator.async_start()
         except StoreFailed:
