@@ -193,16 +193,23 @@ async def test_a_bad_example_on_disk_is_set_aside(
 
 
 async def test_a_disk_that_refuses_is_reported_and_retried(
-    hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera
+    hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera, issue_registry: ir.IssueRegistry
 ) -> None:
     # The examples' folder can't be made where a file has its name.
     Path(hass.config.path(DOMAIN)).write_text("in the way")
-    assert not await hass.config_entries.async_setup(entry.entry_id)
-    assert entry.state.value == "setup_retry"
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    assert issue_registry.async_get_issue(DOMAIN, f"refused_{entry.entry_id}")
+    assert entry.runtime_data.classifiers == {}
+    # Unloaded, nothing is tried any more, and nothing is left behind.
+    assert await hass.config_entries.async_unload(entry.entry_id)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("coral_imprint")]
     Path(hass.config.path(DOMAIN)).unlink()
-    assert await hass.config_entries.async_reload(entry.entry_id)
-    assert entry.state.value == "loaded"
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert not Path(hass.config.path(DOMAIN)).exists()
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    assert set(entry.runtime_data.classifiers) == {"gate_id"}
+    assert issue_registry.async_get_issue(DOMAIN, f"refused_{entry.entry_id}") is None
     assert await hass.config_entries.async_unload(entry.entry_id)
 
 
