@@ -249,6 +249,12 @@ def _rules(option: Callable[[NumberOption], float], limits: Mapping[str, Mapping
     )
 
 
+def stays_above_enter(data: Mapping[str, Any]) -> bool:
+    """Whether a classifier's data asks more of a class to stay than to enter, which no rules can say."""
+    decision = data.get(SECTION_DECISION, {})
+    return bool(decision.get(STAY_AT.key, STAY_AT.default) > decision.get(ENTER_AT.key, ENTER_AT.default))
+
+
 def region_from_percent(edges: Mapping[str, float]) -> Region:
     """Return the region that a form's four percentages describe. Raises InvalidRegion."""
     return Region(**{row.key: edges.get(row.key, row.default) / 100 for row in REGION_EDGES})

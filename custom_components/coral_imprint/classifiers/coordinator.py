@@ -8,7 +8,7 @@ from typing import Any, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 
 from ..const import CONF_LIMITS, SECTIONS
@@ -16,7 +16,7 @@ from ..embedding import EmbeddingError
 from ..engines.lens import Lens
 from ..errors import core_errors_translated, translated
 from ..imprinting import ExampleStore, ImprintingError
-from ..models import ClassifierSettings
+from ..models import ClassifierSettings, stays_above_enter
 from .frames import OWN, SAME_MOMENT, Frames
 from .gate import Gate
 from .judge import Judge, Reading
@@ -54,6 +54,8 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
+        self.class_to_teach: str | None = None
+        """Id of the class that the user chose to capture examples of."""
         self._embedders = shared.embedders
         self._moving: asyncio.Task[None] | None = None
         self._refining: asyncio.Task[None] | None = None
@@ -64,14 +66,14 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         looks = Looks(
             wanted=self._is_wanted,
             under_way=lambda: self._under_way,
-            routine=self.async_refresh,
+            routine=lambda: self._async_refresh_since(None),
             fresh=lambda: self._async_refresh_since(monotonic() - SAME_MOMENT),
         )
-        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.tally)
+        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.pace)
         self._listening = 0
         self._under_way = False
-        self._since: float | None = None
-        """What the next look's frame has to be from at the earliest; None: it may be one that others look at."""
+        self._since: float | None = OWN
+        """When the next look's frame has to have been asked for, as `Frames.async_next` takes it."""
         self._looking = asyncio.Lock()
         self._class_listeners: list[CALLBACK_TYPE] = []
 
@@ -199,10 +201,11 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @override
     async def _async_update_data(self) -> Reading:
-        since, self._since = self._since, None
+        since, self._since = self._since, OWN
         self._under_way = True
         try:
-            reading = await self._async_seen(since)
+            with self._shared.pace.look():
+                reading = await self._async_seen(since)
         except EmbeddingError as err:
             self._judge.failed(self.settings.rules.hold)
             raise translated(UpdateFailed, err.key, err, **err.details) from err
@@ -215,7 +218,6 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             ) from err
         finally:
             self._under_way = False
-        self._shared.tally.looks += 1
         return reading
 
     async def _async_refresh_since(self, since: float | None) -> None:
@@ -244,7 +246,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     async def async_look(self) -> Reading:
         """Look now. Raises HomeAssistantError when the camera or its picture is of no use."""
-        await self._async_refresh_since(OWN)
+        await self.async_refresh()
         if not self.last_update_success and isinstance(self.last_exception, HomeAssistantError):
             raise self.last_exception
         if not self.last_update_success or self.reading is None:
@@ -339,12 +341,15 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """Store changed options with the classifier's settings, which it then follows, and only what changed is begun anew.
 
         ``changes`` are in the form's units, by key; those of a section are a mapping under its name: ``{"watching": False,
-        "decision": {"hold": 10}}``. What they don't name stays as it is.
+        "decision": {"hold": 10}}``. What they don't name stays as it is. Raises ServiceValidationError where
+        thresholds contradict each other.
         """
         subentry = self.config_entry.subentries[self.subentry_id]
         data = dict(subentry.data)
         for key, value in changes.items():
             data[key] = {**data.get(key, {}), **value} if key in SECTIONS else value
+        if stays_above_enter(data):
+            raise translated(ServiceValidationError, "stay_above_enter")
         self.hass.config_entries.async_update_subentry(self.config_entry, subentry, data=data)
 
     # --- news ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from ..imprinting import (
     Head,
     Judge,
     LearnedClass,
+    Odd,
     Rule,
     Rules,
     Scores,
@@ -25,6 +26,7 @@ from ..imprinting import (
     hold_out,
     outcomes,
     thresholds,
+    to_review,
 )
 from ..models import ClassifierSettings
 from .rows import Rows
@@ -39,6 +41,11 @@ def learn_thresholds(
     held_out = hold_out(rows.vectors, rows.occasions, KINDS[head.kind])
     budget = Budget(settings.false_alarms, settings.pace)
     return thresholds(head.classes, held_out, head.scale, settings.rules, budget=budget, background=background)
+
+
+def review(head: Head | None, rows: Rows) -> tuple[Odd, ...]:
+    """Return the examples that the others speak against, by heads of the kind in use."""
+    return () if head is None else to_review(rows.vectors, rows.occasions, rows.ids, fit=KINDS[head.kind])
 
 
 def expect(

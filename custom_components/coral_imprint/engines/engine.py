@@ -11,7 +11,7 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.util import dt as dt_util
 
 from ..classifiers.coordinator import ClassifierCoordinator
-from ..classifiers.shared import Shared, Tally
+from ..classifiers.shared import Shared
 from ..const import DOMAIN, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from ..embedding import (
     BUILTIN,
@@ -28,6 +28,7 @@ from ..models import ClassifierSettings, EngineSettings, bin_folder, data_folder
 from .edge_tpu import DeviceWatch
 from .embedders import Embedders
 from .extractors import Source, async_provide, async_source_of
+from .pace import Pace
 from .requirements import async_install_litert, litert_state
 
 _LOGGER = logging.getLogger(__name__)
@@ -59,7 +60,8 @@ class Engine:
         self.classifiers: dict[str, ClassifierCoordinator] = {}
         self.embedders = Embedders(hass, self._used_embedders, self._trouble, self._device_changed)
         self._watch = DeviceWatch(hass, entry)
-        self._shared = Shared(hass, entry, self.embedders)
+        self.pace = Pace()
+        self._shared = Shared(hass, entry, self.embedders, self.pace)
 
     @property
     def embedder(self) -> PictureEmbedder:
@@ -67,19 +69,9 @@ class Engine:
         return self.embedders.current
 
     @property
-    def tally(self) -> Tally:
-        """How often its classifiers looked, and what was spared."""
-        return self._shared.tally
-
-    @property
-    def looks(self) -> int:
-        """Looks of all its classifiers since it was started."""
-        return self.tally.looks
-
-    @property
-    def skipped(self) -> int:
-        """Looks that were due while the one before was still under way, since it was started."""
-        return self.tally.skipped
+    def title(self) -> str:
+        """What the user calls it."""
+        return self._entry.title
 
     def _used_embedders(self) -> Iterator[PictureEmbedder]:
         return (coordinator.learner.learned.lens.embedder for coordinator in self.classifiers.values())

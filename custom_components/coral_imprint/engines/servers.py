@@ -1,7 +1,8 @@
 """Engines on inference servers: what they serve, and embedders on them through Home Assistant's shared session."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 from aiohttp import ClientSession
 from homeassistant.core import HomeAssistant
@@ -14,6 +15,7 @@ from ..embedding import (
     WHOLE,
     Choice,
     EmbeddingError,
+    Extractor,
     NotAPicture,
     Region,
     Seen,
@@ -93,6 +95,14 @@ class ServerEmbedder:
         """
         with self._watched():
             return await self._remote.embed_many(pictures, region)
+
+    def likely(self, extractors: Iterable[Extractor]) -> list[Extractor]:
+        """Return the published extractors that the servers' model may be made from, the likeliest first."""
+        return self._remote.likely(extractors)
+
+    def is_model(self, data: bytes, *, proofs: Path) -> bool:
+        """Return whether a TFLite file is the servers' model. Blocking. Raises EmbeddingError where it can't be used here."""
+        return self._remote.is_model(data, proofs=proofs)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

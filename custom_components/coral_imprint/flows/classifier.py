@@ -21,18 +21,15 @@ from ..const import (
     CONF_LIGHT,
     CONF_TRIGGERS,
     DOMAIN,
-    ENTER_AT,
     EXPORTS_FOLDER,
     MODELS_FOLDER,
-    SECTION_DECISION,
     SECTION_REGION,
     SECTION_WHEN,
-    STAY_AT,
     SUBENTRY_CLASSIFIER,
 )
 from ..embedding import EmbeddingError, Region
 from ..imprinting import ImprintingError, check_labels
-from ..models import data_folder, region_from_percent
+from ..models import data_folder, region_from_percent, stays_above_enter
 from .forms import class_labels, classifier_schema
 
 
@@ -114,8 +111,7 @@ class ClassifierFlow(ConfigSubentryFlow):
             return {CONF_NAME: "name_missing"}, {}
         if own := self._own(answers[SECTION_WHEN][CONF_TRIGGERS]):
             return {"base": "own_trigger"}, {"entity_id": own}
-        decision = answers[SECTION_DECISION]
-        if decision[STAY_AT.key] > decision[ENTER_AT.key]:
+        if stays_above_enter(answers):
             return {"base": "stay_above_enter"}, {}
         try:
             check_labels(class_labels(answers))
