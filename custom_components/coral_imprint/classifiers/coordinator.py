@@ -69,14 +69,14 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         looks = Looks(
             wanted=self._is_wanted,
             under_way=lambda: self._under_way,
-            routine=self.async_refresh,
+            routine=lambda: self._async_refresh_since(None),
             fresh=lambda: self._async_refresh_since(monotonic() - SAME_MOMENT),
         )
-        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.tally)
+        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.pace)
         self._listening = 0
         self._under_way = False
-        self._since: float | None = None
-        """What the next look's frame has to be from at the earliest; None: it may be one that others look at."""
+        self._since: float | None = OWN
+        """When the next look's frame has to have been asked for, as `Frames.async_next` takes it."""
         self._looking = asyncio.Lock()
         self._class_listeners: list[CALLBACK_TYPE] = []
 
@@ -203,10 +203,11 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @override
     async def _async_update_data(self) -> Reading:
-        since, self._since = self._since, None
+        since, self._since = self._since, OWN
         self._under_way = True
         try:
-            reading = await self._async_seen(since)
+            with self._shared.pace.look():
+                reading = await self._async_seen(since)
         except EmbeddingError as err:
             self._failed(err.key)
             raise translated(UpdateFailed, err.key, err, **err.details) from err
@@ -219,7 +220,6 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             ) from err
         finally:
             self._under_way = False
-        self._shared.tally.looked()
         return reading
 
     def _failed(self, key: str) -> None:
@@ -252,7 +252,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     async def async_look(self) -> Reading:
         """Look now. Raises HomeAssistantError when the camera or its picture is of no use."""
-        await self._async_refresh_since(OWN)
+        await self.async_refresh()
         if not self.last_update_success and isinstance(self.last_exception, HomeAssistantError):
             raise self.last_exception
         if not self.last_update_success or self.reading is None:
