@@ -244,3 +244,5 @@ class Shared:
         self.tally = Tally()
         self.frames = SharedFrames(hass, entry, self.tally)
         self.desk = Desk(hass, entry, self.tally)
+        self.refining = asyncio.Lock()
+        """Held while a head is refined: all of them at once, as after a start, would leave looks no processor."""
