@@ -9,6 +9,7 @@ from typing import Any, override
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.start import async_at_started
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 
 from ..const import CONF_LIMITS, SECTIONS
@@ -62,6 +63,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self._embedders = shared.embedders
         self._moving: asyncio.Task[None] | None = None
         self._refining: asyncio.Task[None] | None = None
+        self._cancel_refining: CALLBACK_TYPE | None = None
         self._judge = Judge(settings.rules)
         self._shared = shared
         self._frames = Frames(hass, shared.frames.async_frame, self._look_soon, self._begin_if_not_begun)
@@ -114,16 +116,31 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @callback
     def _refine_soon(self) -> None:
-        """Learn a better head than the imprint in the background, once the last change was imprinted."""
+        """Learn a better head than the imprint in the background, once the last change was imprinted.
+
+        Not while Home Assistant starts: the imprint answers until the processor has nothing more urgent to do.
+        """
+        self._stop_refining()
+
+        @callback
+        def begin(_hass: HomeAssistant) -> None:
+            self._refining = self.config_entry.async_create_background_task(
+                self.hass, self._async_refine(), f"{self.name}: refine"
+            )
+
+        self._cancel_refining = async_at_started(self.hass, begin)
+
+    @callback
+    def _stop_refining(self) -> None:
+        if self._cancel_refining:
+            self._cancel_refining()
         if self._refining:
             self._refining.cancel()
-        self._refining = self.config_entry.async_create_background_task(
-            self.hass, self._async_refine(), f"{self.name}: refine"
-        )
 
     async def _async_refine(self) -> None:
         try:
-            await self.learner.async_refine()
+            async with self._shared.refining:
+                await self.learner.async_refine()
         except (EmbeddingError, ImprintingError) as err:
             _LOGGER.warning("%s: the imprint could not be refined: %s", self.name, err)
 
@@ -194,9 +211,9 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """Stop looking."""
         self._frames.async_untrack()
         self._occasions.async_stop()
-        for task in (self._moving, self._refining):
-            if task:
-                task.cancel()
+        self._stop_refining()
+        if self._moving:
+            self._moving.cancel()
         await super().async_shutdown()
 
     # --- look ----------------------------------------------------------------------------------------------------

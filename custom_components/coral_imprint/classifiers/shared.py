@@ -222,3 +222,5 @@ class Shared:
         self.pace = pace
         self.frames = SharedFrames(hass, entry, pace)
         self.desk = Desk(hass, entry, pace)
+        self.refining = asyncio.Lock()
+        """Held while a head is refined: all of them at once, as after a start, would leave looks no processor."""
