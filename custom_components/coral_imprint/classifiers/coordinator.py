@@ -9,6 +9,7 @@ from typing import Any, override
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.start import async_at_started
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 
 from ..const import CONF_LIMITS, SECTIONS
@@ -62,6 +63,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self._embedders = shared.embedders
         self._moving: asyncio.Task[None] | None = None
         self._refining: asyncio.Task[None] | None = None
+        self._cancel_refining: CALLBACK_TYPE | None = None
         self._judge = Judge(settings.rules)
         self._shared = shared
         self._frames = Frames(hass, shared.frames.async_frame, self._look_soon, self._begin_if_not_begun)
@@ -69,14 +71,14 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         looks = Looks(
             wanted=self._is_wanted,
             under_way=lambda: self._under_way,
-            routine=self.async_refresh,
+            routine=lambda: self._async_refresh_since(None),
             fresh=lambda: self._async_refresh_since(monotonic() - SAME_MOMENT),
         )
-        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.tally)
+        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.pace)
         self._listening = 0
         self._under_way = False
-        self._since: float | None = None
-        """What the next look's frame has to be from at the earliest; None: it may be one that others look at."""
+        self._since: float | None = OWN
+        """When the next look's frame has to have been asked for, as `Frames.async_next` takes it."""
         self._looking = asyncio.Lock()
         self._class_listeners: list[CALLBACK_TYPE] = []
 
@@ -114,16 +116,31 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @callback
     def _refine_soon(self) -> None:
-        """Learn a better head than the imprint in the background, once the last change was imprinted."""
+        """Learn a better head than the imprint in the background, once the last change was imprinted.
+
+        Not while Home Assistant starts: the imprint answers until the processor has nothing more urgent to do.
+        """
+        self._stop_refining()
+
+        @callback
+        def begin(_hass: HomeAssistant) -> None:
+            self._refining = self.config_entry.async_create_background_task(
+                self.hass, self._async_refine(), f"{self.name}: refine"
+            )
+
+        self._cancel_refining = async_at_started(self.hass, begin)
+
+    @callback
+    def _stop_refining(self) -> None:
+        if self._cancel_refining:
+            self._cancel_refining()
         if self._refining:
             self._refining.cancel()
-        self._refining = self.config_entry.async_create_background_task(
-            self.hass, self._async_refine(), f"{self.name}: refine"
-        )
 
     async def _async_refine(self) -> None:
         try:
-            await self.learner.async_refine()
+            async with self._shared.refining:
+                await self.learner.async_refine()
         except (EmbeddingError, ImprintingError) as err:
             _LOGGER.warning("%s: the imprint could not be refined: %s", self.name, err)
 
@@ -194,19 +211,20 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """Stop looking."""
         self._frames.async_untrack()
         self._occasions.async_stop()
-        for task in (self._moving, self._refining):
-            if task:
-                task.cancel()
+        self._stop_refining()
+        if self._moving:
+            self._moving.cancel()
         await super().async_shutdown()
 
     # --- look ----------------------------------------------------------------------------------------------------
 
     @override
     async def _async_update_data(self) -> Reading:
-        since, self._since = self._since, None
+        since, self._since = self._since, OWN
         self._under_way = True
         try:
-            reading = await self._async_seen(since)
+            with self._shared.pace.look():
+                reading = await self._async_seen(since)
         except EmbeddingError as err:
             self._failed(err.key)
             raise translated(UpdateFailed, err.key, err, **err.details) from err
@@ -219,7 +237,6 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             ) from err
         finally:
             self._under_way = False
-        self._shared.tally.looked()
         return reading
 
     def _failed(self, key: str) -> None:
@@ -252,7 +269,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     async def async_look(self) -> Reading:
         """Look now. Raises HomeAssistantError when the camera or its picture is of no use."""
-        await self._async_refresh_since(OWN)
+        await self.async_refresh()
         if not self.last_update_success and isinstance(self.last_exception, HomeAssistantError):
             raise self.last_exception
         if not self.last_update_success or self.reading is None:
