@@ -9,7 +9,6 @@ from typing import Any, override
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers.start import async_at_started
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 
 from ..const import CONF_LIMITS, SECTIONS
@@ -25,6 +24,7 @@ from .judge import Judge, Reading
 from .learner import Learner
 from .lighting import lights
 from .occasions import Looks, Occasions
+from .refining import Refining
 from .shared import Shared
 
 __all__ = ["ClassifierCoordinator", "Reading"]
@@ -56,14 +56,13 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
+        self._refining = Refining(hass, entry, shared.refining, self.learner)
         self.troubles = Troubles()
         """What looks failed by."""
         self.class_to_teach: str | None = None
         """Id of the class that the user chose to capture examples of."""
         self._embedders = shared.embedders
         self._moving: asyncio.Task[None] | None = None
-        self._refining: asyncio.Task[None] | None = None
-        self._cancel_refining: CALLBACK_TYPE | None = None
         self._judge = Judge(settings.rules)
         self._shared = shared
         self._frames = Frames(hass, shared.frames.async_frame, self._look_soon, self._begin_if_not_begun)
@@ -116,33 +115,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @callback
     def _refine_soon(self) -> None:
-        """Learn a better head than the imprint in the background, once the last change was imprinted.
-
-        Not while Home Assistant starts: the imprint answers until the processor has nothing more urgent to do.
-        """
-        self._stop_refining()
-
-        @callback
-        def begin(_hass: HomeAssistant) -> None:
-            self._refining = self.config_entry.async_create_background_task(
-                self.hass, self._async_refine(), f"{self.name}: refine"
-            )
-
-        self._cancel_refining = async_at_started(self.hass, begin)
-
-    @callback
-    def _stop_refining(self) -> None:
-        if self._cancel_refining:
-            self._cancel_refining()
-        if self._refining:
-            self._refining.cancel()
-
-    async def _async_refine(self) -> None:
-        try:
-            async with self._shared.refining:
-                await self.learner.async_refine()
-        except (EmbeddingError, ImprintingError) as err:
-            _LOGGER.warning("%s: the imprint could not be refined: %s", self.name, err)
+        self._refining.async_begin()
 
     async def _async_move(self, lens: Lens) -> None:
         before = self.learner.learned
@@ -211,7 +184,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """Stop looking."""
         self._frames.async_untrack()
         self._occasions.async_stop()
-        self._stop_refining()
+        self._refining.async_stop()
         if self._moving:
             self._moving.cancel()
         await super().async_shutdown()
