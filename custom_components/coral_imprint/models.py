@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from homeassistant.config_entries import ConfigSubentry
 from homeassistant.const import CONF_TOKEN, CONF_VERIFY_SSL
@@ -13,6 +14,7 @@ from .const import (
     ANY_DEVICE,
     AT_LEAST,
     BIN_FOLDER,
+    CAMERA_PROBLEMS,
     CONF_BACKGROUND,
     CONF_CAMERA,
     CONF_CLASSES,
@@ -23,10 +25,12 @@ from .const import (
     CONF_HEAD,
     CONF_LIMITS,
     CONF_PIXEL_RANGE,
+    CONF_REFERENCE_SINCE,
     CONF_REJECT_FOREIGN,
     CONF_RUNTIME,
     CONF_SERVERS,
     CONF_THREADS,
+    CONF_UNAVAILABLE_ON,
     DOMAIN,
     ENTER_AT,
     FALSE_ALARMS,
@@ -40,6 +44,7 @@ from .const import (
     RUNTIME_EDGETPU,
     RUNTIME_REMOTE,
     SECTION_DECISION,
+    SECTION_HEALTH,
     SECTION_REGION,
     STALE_AFTER,
     STAY_AT,
@@ -49,6 +54,8 @@ from .const import (
 )
 from .embedding import BUILTIN, Region, RuntimeChoice
 from .imprinting import Limits, Rules
+
+DEFAULT_UNAVAILABLE_ON: Final = frozenset(problem for problem, chosen in CAMERA_PROBLEMS.items() if chosen)
 
 type EngineRuntime = RuntimeChoice | Literal["remote", "edgetpu"]
 
@@ -146,6 +153,11 @@ class ClassifierSettings:
     false_alarms: float = 0.0
     """False alarms a month and class that are accepted; 0: thresholds are as the rules say."""
 
+    unavailable_on: frozenset[str] = DEFAULT_UNAVAILABLE_ON
+    """What is wrong with the camera, of CAMERA_PROBLEMS, while the classifier's entities are unavailable."""
+    reference_since: datetime | None = None
+    """Since when examples say where the camera looks, UTC; None: all do."""
+
     @property
     def learned_by(self) -> tuple[object, ...]:
         """Whatever changes what is learned from the same examples."""
@@ -174,6 +186,8 @@ class ClassifierSettings:
             head=None if (head := decision.get(CONF_HEAD, HEAD_AUTO)) == HEAD_AUTO else str(head),
             reject_foreign=bool(decision.get(CONF_REJECT_FOREIGN, True)),
             false_alarms=option(FALSE_ALARMS),
+            unavailable_on=frozenset(data.get(SECTION_HEALTH, {}).get(CONF_UNAVAILABLE_ON, DEFAULT_UNAVAILABLE_ON)),
+            reference_since=datetime.fromisoformat(since) if (since := data.get(CONF_REFERENCE_SINCE)) else None,
         )
 
 

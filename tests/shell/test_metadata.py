@@ -120,8 +120,12 @@ def test_every_issue_has_its_flow() -> None:
     texts = read("translations/en.json")["issues"]
     named = set(re.findall(r'"(\w+)"', (HOUSE / "issues.py").read_text()))
     assert texts.keys() <= named
-    for issue in texts.values():
-        assert issue["title"] and issue["fix_flow"]["step"]["confirm"]["description"]
+    for key, issue in texts.items():
+        assert issue["title"]
+        # Either a flow mends it, whose steps say what is wrong, or the issue says it itself.
+        assert ("fix_flow" in issue) != ("description" in issue), key
+        steps = issue["fix_flow"]["step"].values() if "fix_flow" in issue else [issue]
+        assert steps and all(step["description"] for step in steps), key
 
 
 def test_texts_are_fit_to_print() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 import logging
 from time import monotonic
@@ -16,14 +16,16 @@ from homeassistant.util import dt as dt_util
 import numpy as np
 from numpy.typing import NDArray
 
-from ..const import CONF_LIMITS
+from ..const import CAMERA_PROBLEMS, CONF_LIMITS
 from ..embedding import EmbeddingError
 from ..engines.embedders import Embedders
 from ..engines.lens import Lens
 from ..errors import core_errors_translated, translated
 from ..imprinting import Decision, ExampleStore, ImprintingError, Scores, Verdict
 from ..models import ClassifierSettings
+from .checkup import Checkup, camera_error
 from .frames import Frames
+from .health import Problem
 from .learner import Learner
 
 _LOGGER = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ class Reading:
     scores: Scores | None
     """None while no class has been taught."""
     verdict: Verdict
+    camera_problem: Problem | None = None
 
 
 class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
@@ -69,6 +72,9 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self._moving: asyncio.Task[None] | None = None
         self._refining: asyncio.Task[None] | None = None
         self._decision = Decision(settings.rules)
+        self.checkup = Checkup(
+            hass, entry, subentry_id, settings, self.learner.examples, on_change=self.async_update_listeners
+        )
         self._frames = Frames(hass, self._look_soon, self._begin_if_not_begun)
         self._looking = asyncio.Lock()
         self._class_listeners: list[CALLBACK_TYPE] = []
@@ -110,6 +116,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     @callback
     def _refine_soon(self) -> None:
         """Learn a better head than the imprint in the background, once the last change was imprinted."""
+        self.checkup.async_learn_soon()
         if self._refining:
             self._refining.cancel()
         self._refining = self.config_entry.async_create_background_task(
@@ -139,6 +146,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """Follow changed settings without losing the current state."""
         before, self.settings = self.settings, settings
         self.learner.settings = settings
+        self.checkup.async_apply(settings)
         self.name = settings.name
         self._frames.async_track(self.settings.camera)
         self.async_begin()
@@ -167,6 +175,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     async def async_shutdown(self) -> None:
         """Stop looking."""
         self._frames.async_untrack()
+        self.checkup.async_stop()
         for task in (self._moving, self._refining):
             if task:
                 task.cancel()
@@ -180,25 +189,33 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             frame = await self._frames.async_next(self.settings.stale_after)
             reading = await self._async_read(frame)
         except EmbeddingError as err:
-            self._failed()
-            raise translated(UpdateFailed, err.key, err, **err.details) from err
+            return self._failed(translated(UpdateFailed, err.key, err, **err.details))
         except HomeAssistantError as err:
-            self._failed()
-            raise UpdateFailed(
-                translation_domain=err.translation_domain,
-                translation_key=err.translation_key,
-                translation_placeholders=err.translation_placeholders,
-            ) from err
+            return self._failed(
+                UpdateFailed(
+                    translation_domain=err.translation_domain,
+                    translation_key=err.translation_key,
+                    translation_placeholders=err.translation_placeholders,
+                )
+            )
         self._failing_since = None
         return reading
 
-    def _failed(self) -> None:
-        """After an outage longer than the hold time, what was known before it is no longer worth keeping."""
+    def _failed(self, err: UpdateFailed) -> Reading:
+        """Return the last answer where the user wants that of what is wrong with the camera; raise else.
+
+        After an outage longer than the hold time, what was known before it is no longer worth keeping.
+        """
         now = monotonic()
         if self._failing_since is None:
             self._failing_since = now
-        if now - self._failing_since > self.settings.rules.hold:
-            self._decision.reset()
+        over = now - self._failing_since > self.settings.rules.hold
+        verdict = self._decision.reset() if over else None
+        problem = self.checkup.async_failed(err.translation_key)
+        tolerated = problem in CAMERA_PROBLEMS and problem not in self.settings.unavailable_on
+        if not tolerated or self.data is None:
+            raise err
+        return replace(self.data, verdict=verdict or self.data.verdict, camera_problem=problem)
 
     async def _async_read(self, frame: bytes, taught: str | None = None) -> Reading:
         """Embed, score and decide. ``taught`` is the class that the user has just said this frame shows.
@@ -208,11 +225,15 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         async with self._looking:
             learned = self.learner.learned
             vector = await self._async_vector(frame, learned.lens)
+            condition = learned.lens.embedder.conditions.of(frame)
+            problem = await self.checkup.async_check(frame, condition, stale=self._frames.stale)
+            if problem in self.settings.unavailable_on and taught is None:
+                raise self._frames.stale_error() if problem is Problem.STALE else camera_error(problem)
             scores = learned.head.score(vector) if learned.head else None
             margins = learned.plausibility.margins(vector) if learned.plausibility else None
             self._decision.rules = learned.rules(self.settings.rules)
             verdict = self._decide(scores, margins, taught)
-            return Reading(frame, dt_util.utcnow(), scores, verdict)
+            return Reading(frame, dt_util.utcnow(), scores, verdict, problem)
 
     def _decide(self, scores: Scores | None, margins: Mapping[str, float] | None, taught: str | None) -> Verdict:
         if scores is None or (scores.best is None and margins is None):
@@ -256,7 +277,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
                 for number in range(count):
                     if number:
                         await asyncio.sleep(interval)
-                    frame = await self._frames.async_next(self.settings.stale_after)
+                    frame = await self._frames.async_fresh(self.settings.stale_after)
                     ids.append((await self.learner.async_add_example(learned.id, frame)).id)
             finally:
                 if ids:

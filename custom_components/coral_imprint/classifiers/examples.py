@@ -4,6 +4,7 @@ Blocking work is done in the executor. Nothing here knows what is learned from t
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 import logging
 import threading
 from typing import Final
@@ -131,6 +132,16 @@ class Examples:
     async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT]) -> ResultT:
         """Change the store (classes, labels). Raises what the store raises."""
         return await self._hass.async_add_executor_job(change, self._store)
+
+    def sample(self, count: int, since: datetime | None) -> list[Example]:
+        """Return examples captured since then (None: ever), ``count`` at most, spread evenly over their order in time."""
+        found = [one for one in self._store.examples() if since is None or one.captured >= since]
+        step = max(1.0, (len(found) - 1) / max(1, count - 1))
+        return [found[round(number * step)] for number in range(min(count, len(found)))]
+
+    def read(self, example: Example) -> bytes:
+        """Return an example's picture. Raises StoreFailed. Blocking."""
+        return self._store.read(example)
 
     def erase(self, example_id: str, versions: HeadVersions) -> None:
         """Remove an example for good, with all that was derived from it alone. Blocking.

@@ -1,6 +1,8 @@
 """Picture → unit vector. Knows nothing of Home Assistant."""
 
+from .background import Background, Place, Sighting, edges, learn as learn_background
 from .clutter import VERSION as CLUTTER_VERSION, encoded as drawn_clutter
+from .condition import Condition, Conditions, measure_picture
 from .embedder import BUILTIN, Embedder, open_embedder
 from .errors import (
     CorruptModel,
@@ -42,7 +44,10 @@ __all__ = [
     "DEFAULT",
     "LITERT_REQUIREMENT",
     "WHOLE",
+    "Background",
     "Choice",
+    "Condition",
+    "Conditions",
     "CorruptModel",
     "DownloadError",
     "DownloadNotStored",
@@ -55,12 +60,14 @@ __all__ = [
     "NotAPicture",
     "Partial",
     "PictureEmbedder",
+    "Place",
     "PublishedFile",
     "Region",
     "Rejected",
     "RuntimeChoice",
     "RuntimeUnavailable",
     "SelfTestFailed",
+    "Sighting",
     "UnknownNetworkClass",
     "UnsupportedModel",
     "UnsupportedOperator",
@@ -68,6 +75,7 @@ __all__ = [
     "WrongLabels",
     "check_picture",
     "drawn_clutter",
+    "edges",
     "export_model",
     "exported_answers",
     "find_file",
@@ -76,8 +84,10 @@ __all__ = [
     "known_weight",
     "labels_text",
     "layer_answers",
+    "learn_background",
     "litert_available",
     "litert_installable",
+    "measure_picture",
     "network_classes",
     "network_length",
     "network_part",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import layout
+from .condition import Conditions
 from .errors import NotAPicture, RuntimeUnavailable
 from .frame import WHOLE, Region
 from .prepared import FrameTimes, embed_each, fingerprint, prepare
@@ -29,6 +30,8 @@ class AwayEmbedder(ABC):
         """How the runtime came to be used."""
         self.frames = 0
         """Pictures embedded so far, however many regions of each."""
+        self.conditions = Conditions()
+        """What the pictures embedded last were like."""
         self._size = size
         self._network_length = length
         self._worker = worker
@@ -66,7 +69,7 @@ class AwayEmbedder(ABC):
             raise RuntimeUnavailable("the engine was stopped")
         loop = asyncio.get_running_loop()
         start = loop.time()
-        parts = await loop.run_in_executor(self._worker, prepare, picture, regions, self._size)
+        parts = await loop.run_in_executor(self._worker, prepare, picture, regions, self._size, self.conditions)
         networks = await asyncio.gather(
             *(self._embed_away(pixels) for part in parts if (pixels := part.pixels) is not None)
         )

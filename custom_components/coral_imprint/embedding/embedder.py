@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import layout
+from .condition import Conditions
 from .errors import ModelError, NotAPicture, RuntimeUnavailable
 from .frame import WHOLE, Region
 from .prepared import FrameTimes, fingerprint, prepare
@@ -38,6 +39,8 @@ class Embedder:
         """How the runtime came to be used."""
         self.frames = 0
         """Pictures embedded so far, however many regions of each."""
+        self.conditions = Conditions()
+        """What the pictures embedded last were like."""
         self._runtime = runtime
         self._worker = worker
         # Without a thread until many pictures come at once.
@@ -113,13 +116,15 @@ class Embedder:
     def _embed(self, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
         """Do the work, in the worker, and count it."""
         start = time.perf_counter()
-        vectors = self._embed_views(picture, regions)
+        vectors = self._embed_views(picture, regions, self.conditions)
         self._times.add(time.perf_counter() - start)
         self.frames += 1
         return vectors
 
-    def _embed_views(self, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
-        parts = prepare(picture, regions, self._runtime.input_size if self._runtime else None)
+    def _embed_views(
+        self, picture: bytes, regions: Sequence[Region], conditions: Conditions | None = None
+    ) -> list[NDArray[np.float32]]:
+        parts = prepare(picture, regions, self._runtime.input_size if self._runtime else None, conditions)
         return [part.joined(self._network(part.pixels)) for part in parts]
 
     def _network(self, pixels: NDArray[np.uint8] | None) -> NDArray[np.float32] | None:

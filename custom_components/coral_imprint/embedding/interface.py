@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .condition import Conditions
 from .errors import NotAPicture
 from .frame import WHOLE, Region
 from .runtimes.choice import Choice
@@ -37,6 +38,10 @@ class PictureEmbedder(Protocol):
     @property
     def length(self) -> int:
         """Length of the embedding."""
+
+    @property
+    def conditions(self) -> Conditions:
+        """What the pictures embedded last by `embed` and `embed_regions` were like."""
 
     def fingerprint(self, region: Region = WHOLE) -> str:
         """All that an embedding depends on: vectors of different fingerprints must never meet."""

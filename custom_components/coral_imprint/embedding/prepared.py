@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import layout
+from .condition import VIEW as WHOLE_FRAME, Conditions, measure
 from .errors import NotAPicture
 from .frame import VERSION as FRAME_VERSION, Region, View, cut
 
@@ -39,13 +40,20 @@ def views(region: Region, network: tuple[int, int] | None) -> list[View]:
     return [*part, View(region, *network)] if network else part
 
 
-def prepare(picture: bytes, regions: Sequence[Region], network: tuple[int, int] | None) -> list[Prepared]:
+def prepare(
+    picture: bytes, regions: Sequence[Region], network: tuple[int, int] | None, conditions: Conditions | None = None
+) -> list[Prepared]:
     """Cut regions out of a picture, from a single decode, and describe them. ``network``: its width and height.
 
-    Raises NotAPicture.
+    ``conditions`` is told what the whole frame is like. Raises NotAPicture.
     """
-    asked = [views(region, network) for region in regions]
-    cuts = iter(cut(picture, [view for own in asked for view in own]))
+    asked = [view for region in regions for view in views(region, network)]
+    if conditions is not None and WHOLE_FRAME not in asked:
+        asked.append(WHOLE_FRAME)  # smaller than any region's view asks for: it changes nothing of the others
+    pixels = cut(picture, asked)
+    if conditions is not None:
+        conditions.note(picture, measure(pixels[asked.index(WHOLE_FRAME)]))
+    cuts = iter(pixels)
     prepared = []
     for _ in regions:
         small = next(cuts)

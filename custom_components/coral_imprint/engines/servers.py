@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..const import PIXEL_RANGES
-from ..embedding import WHOLE, Choice, EmbeddingError, NotAPicture, Region, errors as embedding_errors, remote
+from ..embedding import (
+    WHOLE,
+    Choice,
+    Conditions,
+    EmbeddingError,
+    NotAPicture,
+    Region,
+    errors as embedding_errors,
+    remote,
+)
 from ..models import EngineSettings, cache_folder
 
 type TroubleListener = Callable[["ServerEmbedder", EmbeddingError], None]
@@ -29,6 +38,11 @@ class ServerEmbedder:
     def extractor(self) -> str:
         """Identity of the extractor."""
         return self._remote.extractor
+
+    @property
+    def conditions(self) -> Conditions:
+        """What the pictures embedded last were like."""
+        return self._remote.conditions
 
     @property
     def choice(self) -> Choice:

@@ -26,6 +26,7 @@ import voluptuous as vol
 
 from ..const import (
     ANY_DEVICE,
+    CAMERA_PROBLEMS,
     CONF_BACKGROUND,
     CONF_CAMERA,
     CONF_CLASSES,
@@ -36,6 +37,7 @@ from ..const import (
     CONF_REJECT_FOREIGN,
     CONF_RUNTIME,
     CONF_SERVERS,
+    CONF_UNAVAILABLE_ON,
     DECISION_OPTIONS,
     DOMAIN,
     HEAD_AUTO,
@@ -44,6 +46,7 @@ from ..const import (
     REGION_EDGES,
     RUNTIME_INSTALL,
     SECTION_DECISION,
+    SECTION_HEALTH,
     SECTION_REGION,
     THREADS,
     NumberOption,
@@ -172,8 +175,20 @@ def classifier_schema(*, new: bool) -> vol.Schema:
                 ),
                 {"collapsed": True},
             ),
+            vol.Required(SECTION_HEALTH, default=dict): section(_health_schema(), {"collapsed": True}),
         }
     )
+
+
+def _health_schema() -> vol.Schema:
+    problems = SelectSelectorConfig(
+        options=[*CAMERA_PROBLEMS],
+        translation_key="camera_problem",
+        mode=SelectSelectorMode.LIST,
+        multiple=True,
+    )
+    default = [problem for problem, chosen in CAMERA_PROBLEMS.items() if chosen]
+    return vol.Schema({vol.Required(CONF_UNAVAILABLE_ON, default=default): SelectSelector(problems)})
 
 
 def class_labels(answers: Mapping[str, Any]) -> list[str]:
