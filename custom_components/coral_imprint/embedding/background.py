@@ -24,6 +24,8 @@ _TEXTURED: Final = 2.5
 """Length of a part's edges under which there is nothing to recognise."""
 _ALIKE: Final = 0.35
 """Correlation (-1..1) from which a part counts as found."""
+_CERTAIN: Final = 0.5
+"""Correlation from which it need not be looked for elsewhere."""
 _TOLERANCE: Final = 1.3
 """Pixels that a part may be off a common motion."""
 _STILL: Final = 1.75
@@ -101,10 +103,10 @@ class Background:
             return Sighting(Place.SAME)
         return self._search(frame)
 
-    def stays(self, frame: NDArray[np.complex64]) -> bool:
-        """Return whether most of the background is where it was."""
+    def stays(self, frame: NDArray[np.complex64], alike_from: float = _CERTAIN) -> bool:
+        """Return whether most of the background is where it was, without looking elsewhere."""
         alike = self._alike(_cells(frame))[self._textured]
-        return int((alike > _ALIKE).sum()) >= max(_FOUND, _SHARE * alike.size)
+        return int((alike > alike_from).sum()) >= max(_FOUND, _SHARE * alike.size)
 
     def _alike(self, frames: NDArray[np.complex64]) -> NDArray[np.float32]:
         """Correlate frames (…, 8, 8, 8, 8), in cells, with the parts: (…, 7, 7), -1..1."""
@@ -141,7 +143,7 @@ def learn(frames: Sequence[NDArray[np.complex64]]) -> Background | None:
         return None
     # Each by the others alone.
     others = (Background((total - own) / np.float32(len(frames) - 1)) for own in stacked)
-    recognised = sum(other.stays(own) for other, own in zip(others, stacked, strict=True))
+    recognised = sum(other.stays(own, _ALIKE) for other, own in zip(others, stacked, strict=True))
     return background if recognised * 2 > len(frames) else None
 
 
