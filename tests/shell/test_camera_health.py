@@ -1,6 +1,6 @@
 """What is wrong with a camera is told, the user chooses what the sensors do about it, and a click mends what a click can."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
@@ -20,7 +20,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.coral_imprint.classifiers import checkup, frames
 from custom_components.coral_imprint.classifiers.health import Problem
 from custom_components.coral_imprint.const import CAMERA_PROBLEMS
-from custom_components.coral_imprint.issues import CAMERA_FIXABLE, CAMERA_ISSUES
+from custom_components.coral_imprint.issues import CAMERA_FIXABLE, CAMERA_ISSUES, async_report_camera
 
 from .conftest import CAMERA, DOMAIN, FakeCamera, act, draw, settled, state, teach, told
 
@@ -54,7 +54,7 @@ def yard(gate: str, seed: int, shift: int = 0) -> bytes:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Return what lets seconds pass for the checks of the camera."""
     now = [1000.0]
     for module in (frames, checkup):
@@ -98,7 +98,7 @@ async def mend(client: Any, issue_id: str, *answers: dict[str, Any]) -> dict[str
     return found
 
 
-SHOWN = {
+SHOWN: dict[str, tuple[bytes | Exception, str]] = {
     "black": (plain(4), "camera_black"),
     "blinded": (plain(252), "camera_blinded"),
     "not_a_picture": (b"<!DOCTYPE html><html>", "not_a_picture"),
@@ -412,7 +412,7 @@ async def test_a_flow_of_a_classifier_that_is_gone(
 ) -> None:
     assert await async_setup_component(hass, REPAIRS, {})
     coordinator = engine.runtime_data.classifiers["gate_id"]
-    checkup.async_report_camera(hass, engine, "another_id", coordinator.name, problem)
+    async_report_camera(hass, engine, "another_id", coordinator.name, problem)
     step = await mend(await hass_client(), told(hass)[CAMERA_ISSUES[problem]].issue_id)
     assert (step["type"], step["reason"]) == ("abort", "engine_not_loaded")
 
