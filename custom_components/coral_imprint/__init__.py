@@ -7,6 +7,7 @@ from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.typing import ConfigType
 
 from .actions import async_register_actions
+from .classifiers.lighting import lights
 from .const import DOMAIN, MANUFACTURER, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from .embedding import EmbeddingError
 from .engines.engine import Engine, EngineConfigEntry, async_bin_classifier, async_purge_bin
@@ -16,13 +17,23 @@ from .issues import EXTRACTOR, RUNTIME, async_settle
 from .models import ClassifierSettings, EngineSettings
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
-PLATFORMS = [Platform.BINARY_SENSOR, Platform.IMAGE, Platform.SENSOR]
+PLATFORMS = [
+    Platform.BINARY_SENSOR,
+    Platform.BUTTON,
+    Platform.EVENT,
+    Platform.IMAGE,
+    Platform.NUMBER,
+    Platform.SELECT,
+    Platform.SENSOR,
+    Platform.SWITCH,
+]
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Register the actions; empty the bin of what has been in it for a week."""
     async_register_actions(hass)
     await async_purge_bin(hass)
+    await lights(hass).async_mend()
     return True
 
 

@@ -14,7 +14,15 @@ from homeassistant.config_entries import (
 from homeassistant.core import callback
 from homeassistant.exceptions import HomeAssistantError
 
-from .const import CONF_EXTRACTOR, CONF_RUNTIME, DOMAIN, RUNTIME_EDGETPU, RUNTIME_INSTALL, SUBENTRY_CLASSIFIER
+from .const import (
+    CONF_EXTRACTOR,
+    CONF_RUNTIME,
+    CONF_THREADS,
+    DOMAIN,
+    RUNTIME_EDGETPU,
+    RUNTIME_INSTALL,
+    SUBENTRY_CLASSIFIER,
+)
 from .embedding import BUILTIN, DownloadError, EmbeddingError, open_embedder
 from .engines.advisor import Recommendation, async_recommend
 from .engines.edge_tpu import async_devices, open_edgetpu
@@ -76,10 +84,7 @@ class EngineFlow(ServerSteps, domain=DOMAIN):
 
     async def async_step_reconfigure(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Change an engine: by choosing, or by comparing the extractors first."""
-        # The comparison is one of extractors in this process.
-        elsewhere = EngineSettings.from_data(self._get_reconfigure_entry().data).is_elsewhere
-        options = ["server", "choose"] if elsewhere else ["choose", "recommend", "server"]
-        options += await self._async_edgetpu_option()
+        options = ["choose", "recommend", "server", *await self._async_edgetpu_option()]
         return self.async_show_menu(step_id="reconfigure", menu_options=options)
 
     async def async_step_edgetpu(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
@@ -253,18 +258,23 @@ class EngineFlow(ServerSteps, domain=DOMAIN):
 
     async def async_step_recommended(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Show how the extractors compare, and propose one."""
-        comparison, self._comparison = self._comparison, None
-        if comparison is None:
+        compared, self._comparison = self._comparison, None
+        if compared is None:
             return await self._async_choose(user_input)
         # What was submitted, if anything, was meant for the step before.
         try:
-            recommendation = comparison.result()
+            recommendation = compared.result()
         except HomeAssistantError as err:
             return self.async_abort(
                 reason=err.translation_key or "comparison_failed",
                 description_placeholders=err.translation_placeholders or {},
             )
         entry = self._get_reconfigure_entry()
-        self._answers = {**entry.data, CONF_EXTRACTOR: recommendation.extractor}
+        comparison = recommendation.as_markdown()
+        if recommendation.extractor == recommendation.present:
+            return self.async_abort(reason="present_is_best", description_placeholders={"comparison": comparison})
+        present = EngineSettings.from_data(entry.data)
+        self._answers = {CONF_EXTRACTOR: recommendation.extractor, CONF_RUNTIME: present.local_runtime}
+        self._answers[CONF_THREADS] = present.threads
         verdict = await async_text(self.hass, "advice", "enough" if recommendation.advice.enough else "too_few")
-        return await self._async_form("recommended", comparison=recommendation.as_markdown(), verdict=verdict)
+        return await self._async_form("recommended", comparison=comparison, verdict=verdict)

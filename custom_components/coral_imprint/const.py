@@ -65,7 +65,14 @@ CONF_REJECT_FOREIGN: Final = "reject_foreign"
 """Whether looks that resemble nothing that was taught name no class."""
 CONF_LIMITS: Final = "limits"
 """Thresholds of single classes: by class id, the two probabilities in percent."""
+CONF_TRIGGERS: Final = "triggers"
+"""Entities whose changes are a reason to look, stored as the camera is."""
+CONF_LIGHT: Final = "light"
+"""What is switched on for captures and bursts, stored as the camera is."""
+CONF_WATCHING: Final = "watching"
+"""Whether it looks by itself; on demand it always does."""
 SECTION_REGION: Final = "region"
+SECTION_WHEN: Final = "when"
 SECTION_DECISION: Final = "decision"
 SECTION_HEALTH: Final = "health"
 CONF_UNAVAILABLE_ON: Final = "unavailable_on"
@@ -83,6 +90,8 @@ CAMERA_PROBLEMS: Final[Mapping[str, bool]] = {
 """What can be chosen, and whether it is by default. Of a camera that is missing or disabled nothing is known at all."""
 CONF_REFERENCE_SINCE: Final = "reference_since"
 """Since when examples say where the camera looks (ISO 8601, UTC); earlier ones were taken from another place."""
+SECTIONS: Final = (SECTION_REGION, SECTION_WHEN, SECTION_DECISION, SECTION_HEALTH)
+"""Parts of the data whose options are changed one by one."""
 
 # Actions
 ATTR_CLASS: Final = "class"
@@ -119,8 +128,22 @@ REGION_EDGES: Final = (
 )
 """Edges of the region, in percent of the frame's width or height from its left or top edge."""
 
-INTERVAL: Final = NumberOption(key="interval", default=10, low=1, high=3600, unit="s")
-"""Time between two looks."""
+INTERVAL: Final = NumberOption(key="interval", default=10, low=0, high=3600, unit="s")
+"""Time between two looks; 0: none but after triggers and on demand."""
+
+BURST_LOOKS: Final = NumberOption(key="burst_looks", default=3, low=1, high=20)
+"""Looks after a trigger."""
+BURST_SPACING: Final = NumberOption(key="burst_spacing", default=1, low=0.2, high=60, step=0.1, unit="s")
+"""Time between them."""
+LEAST_CHANGE: Final = NumberOption(key="least_change", default=2, low=0, high=100, step=0.1, unit="%")
+"""How much some part of the region has to change to be embedded anew; 0: every picture is."""
+REFRESH: Final = NumberOption(key="refresh", default=60, low=0, high=3600, unit="s")
+"""Time after which it is embedded anew, changed or not."""
+SETTLE: Final = NumberOption(key="settle", default=2, low=0, high=60, step=0.5, unit="s")
+"""Time between switching on the light and the picture."""
+
+BURST_OPTIONS: Final = (BURST_LOOKS, BURST_SPACING)
+GATE_OPTIONS: Final = (LEAST_CHANGE, REFRESH)
 
 ENTER_AT: Final = NumberOption(key="enter_at", default=80, low=0, high=100, unit="%")
 """Probability that a class needs before it may replace the current one."""

@@ -1,5 +1,6 @@
 """What the user is told under Repairs."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from homeassistant.config_entries import ConfigEntry
@@ -122,3 +123,21 @@ def async_settle(hass: HomeAssistant, entry: ConfigEntry, *kinds: str) -> None:
     """Take back what was told of an engine."""
     for kind in kinds:
         ir.async_delete_issue(hass, DOMAIN, _issue_id(entry, kind))
+
+
+@callback
+def async_report_triggers(hass: HomeAssistant, subentry_id: str, classifier: str, missing: Sequence[str]) -> None:
+    """Tell that entities are gone that a classifier was to look after; take it back where ``missing`` is empty."""
+    issue_id = f"triggers_{subentry_id}"
+    if not missing:
+        ir.async_delete_issue(hass, DOMAIN, issue_id)
+        return
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        issue_id,
+        is_fixable=False,
+        severity=ir.IssueSeverity.WARNING,
+        translation_key="triggers_missing",
+        translation_placeholders={"classifier": classifier, "entities": ", ".join(missing)},
+    )

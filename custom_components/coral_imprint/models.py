@@ -14,6 +14,8 @@ from .const import (
     ANY_DEVICE,
     AT_LEAST,
     BIN_FOLDER,
+    BURST_LOOKS,
+    BURST_SPACING,
     CAMERA_PROBLEMS,
     CONF_BACKGROUND,
     CONF_CAMERA,
@@ -23,6 +25,7 @@ from .const import (
     CONF_EXTRACTOR,
     CONF_FOLDER,
     CONF_HEAD,
+    CONF_LIGHT,
     CONF_LIMITS,
     CONF_PIXEL_RANGE,
     CONF_REFERENCE_SINCE,
@@ -30,7 +33,9 @@ from .const import (
     CONF_RUNTIME,
     CONF_SERVERS,
     CONF_THREADS,
+    CONF_TRIGGERS,
     CONF_UNAVAILABLE_ON,
+    CONF_WATCHING,
     DOMAIN,
     ENTER_AT,
     FALSE_ALARMS,
@@ -38,14 +43,18 @@ from .const import (
     HOLD,
     HOLD_FOREIGN,
     INTERVAL,
+    LEAST_CHANGE,
     LOOKS,
     MODELS_FOLDER,
+    REFRESH,
     REGION_EDGES,
     RUNTIME_EDGETPU,
     RUNTIME_REMOTE,
     SECTION_DECISION,
     SECTION_HEALTH,
     SECTION_REGION,
+    SECTION_WHEN,
+    SETTLE,
     STALE_AFTER,
     STAY_AT,
     THREADS,
@@ -130,6 +139,42 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class When:
+    """When a classifier looks, but for its interval, and when a look needs no work."""
+
+    triggers: tuple[str, ...] = ()
+    """Registry ids or entity ids of what looks follow."""
+    burst_looks: int = int(BURST_LOOKS.default)
+    burst_spacing: float = BURST_SPACING.default
+    """Seconds between looks of a burst."""
+    least_change: float = LEAST_CHANGE.default
+    """Of the region's thumbnail, in percent, under which the last embedding will do; 0: it never does."""
+    refresh: float = REFRESH.default
+    """Seconds after which it doesn't any more."""
+    light: str | None = None
+    """Registry id or entity id of what is on for captures and bursts."""
+    settle: float = SETTLE.default
+    """Seconds that it is on before."""
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> When:
+        """Read the section of a subentry's data."""
+
+        def option(row: NumberOption) -> float:
+            return float(data.get(row.key, row.default))
+
+        return cls(
+            triggers=tuple(data.get(CONF_TRIGGERS, ())),
+            burst_looks=int(option(BURST_LOOKS)),
+            burst_spacing=option(BURST_SPACING),
+            least_change=option(LEAST_CHANGE),
+            refresh=option(REFRESH),
+            light=data.get(CONF_LIGHT) or None,
+            settle=option(SETTLE),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClassifierSettings:
     """One question about one region of one camera."""
 
@@ -138,7 +183,7 @@ class ClassifierSettings:
     folder: str
     region: Region
     interval: float
-    """Seconds between two looks."""
+    """Seconds between two looks; 0: it never looks by itself but after triggers."""
     rules: Rules
     stale_after: float
     """Seconds; 0: never."""
@@ -152,6 +197,14 @@ class ClassifierSettings:
     """Whether looks that resemble nothing that was taught name no class."""
     false_alarms: float = 0.0
     """False alarms a month and class that are accepted; 0: thresholds are as the rules say."""
+    watching: bool = True
+    """Whether it looks by itself; on demand it always does."""
+    when: When = When()
+
+    @property
+    def pace(self) -> float:
+        """Seconds between looks that thresholds are found for: where only triggers lead to looks, as if by the default."""
+        return self.interval or INTERVAL.default
 
     unavailable_on: frozenset[str] = DEFAULT_UNAVAILABLE_ON
     """What is wrong with the camera, of CAMERA_PROBLEMS, while the classifier's entities are unavailable."""
@@ -161,7 +214,7 @@ class ClassifierSettings:
     @property
     def learned_by(self) -> tuple[object, ...]:
         """Whatever changes what is learned from the same examples."""
-        thresholds = (self.false_alarms, self.rules, self.interval) if self.false_alarms else ()
+        thresholds = (self.false_alarms, self.rules, self.pace) if self.false_alarms else ()
         return (self.region, self.head, self.reject_foreign, *thresholds)
 
     @classmethod
@@ -188,6 +241,8 @@ class ClassifierSettings:
             false_alarms=option(FALSE_ALARMS),
             unavailable_on=frozenset(data.get(SECTION_HEALTH, {}).get(CONF_UNAVAILABLE_ON, DEFAULT_UNAVAILABLE_ON)),
             reference_since=datetime.fromisoformat(since) if (since := data.get(CONF_REFERENCE_SINCE)) else None,
+            when=When.from_data(data.get(SECTION_WHEN, {})),
+            watching=bool(data.get(CONF_WATCHING, True)),
         )
 
 
@@ -206,6 +261,12 @@ def _rules(option: Callable[[NumberOption], float], limits: Mapping[str, Mapping
             class_id: Limits(own[ENTER_AT.key] / 100, own[STAY_AT.key] / 100) for class_id, own in limits.items()
         },
     )
+
+
+def stays_above_enter(data: Mapping[str, Any]) -> bool:
+    """Whether a classifier's data asks more of a class to stay than to enter, which no rules can say."""
+    decision = data.get(SECTION_DECISION, {})
+    return bool(decision.get(STAY_AT.key, STAY_AT.default) > decision.get(ENTER_AT.key, ENTER_AT.default))
 
 
 def region_from_percent(edges: Mapping[str, float]) -> Region:

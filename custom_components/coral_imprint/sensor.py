@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import override
+from typing import Any, Final, override
 
 from homeassistant.components.sensor import SensorDeviceClass, SensorEntity, SensorEntityDescription, SensorStateClass
-from homeassistant.const import PERCENTAGE, EntityCategory, UnitOfTime
+from homeassistant.const import PERCENTAGE, EntityCategory, Platform, UnitOfTime
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -19,9 +19,12 @@ from .const import DOMAIN, MODEL_ENGINE
 from .embedding.edgetpu import embedder as edgetpu
 from .engines.engine import Engine, EngineConfigEntry
 from .engines.extractors import title
-from .entity import ClassifierEntity, async_setup_classifiers
+from .entity import ClassEntity, ClassifierEntity, async_setup_classes, async_setup_classifiers
 
 PARALLEL_UPDATES = 0
+
+MOST_NAMED: Final = 20
+"""Examples that a sensor names in its attributes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,7 @@ class ClassifierSensorDescription(SensorEntityDescription):
 
     value_fn: Callable[[ClassifierSensor], StateType]
     options_fn: Callable[[ClassifierCoordinator], list[str]] | None = None
+    attributes_fn: Callable[[ClassifierCoordinator], dict[str, Any]] | None = None
     needs_reading: bool = True
     """Whether it says something about the last look, without which it is unavailable."""
 
@@ -79,6 +83,24 @@ CLASSIFIER_SENSORS = (
         value_fn=lambda sensor: sensor.coordinator.checkup.state,
         needs_reading=False,
     ),
+    ClassifierSensorDescription(
+        key="examples",
+        translation_key="examples",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        state_class=SensorStateClass.MEASUREMENT,
+        value_fn=lambda sensor: sum(sensor.coordinator.learner.examples.counts().values()),
+        attributes_fn=lambda coordinator: {"by_class": _counts_by_label(coordinator)},
+        needs_reading=False,
+    ),
+    ClassifierSensorDescription(
+        key="to_review",
+        translation_key="to_review",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        state_class=SensorStateClass.MEASUREMENT,
+        value_fn=lambda sensor: None if (odd := sensor.coordinator.learner.to_review) is None else len(odd),
+        attributes_fn=lambda coordinator: {"examples": _odd_examples(coordinator)},
+        needs_reading=False,
+    ),
 )
 
 ENGINE_SENSORS = (
@@ -107,6 +129,25 @@ ENGINE_SENSORS = (
         value_fn=lambda engine: engine.embedder.ms,
         interval=timedelta(seconds=30),
     ),
+    EngineSensorDescription(
+        key="looks_per_second",
+        translation_key="looks_per_second",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        state_class=SensorStateClass.MEASUREMENT,
+        suggested_display_precision=2,
+        value_fn=lambda engine: engine.tally.pace.per_second,
+        interval=timedelta(seconds=30),
+    ),
+    EngineSensorDescription(
+        key="skipped_looks",
+        translation_key="skipped_looks",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        state_class=SensorStateClass.TOTAL_INCREASING,
+        value_fn=lambda engine: engine.tally.skipped,
+        interval=timedelta(seconds=30),
+    ),
 )
 
 
@@ -114,12 +155,28 @@ async def async_setup_entry(
     hass: HomeAssistant, entry: EngineConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add the engine's sensors, and each classifier's."""
+    async_setup_classes(entry, async_add_entities, Platform.SENSOR, ScoreSensor)
     async_add_entities(EngineSensor(entry, description) for description in ENGINE_SENSORS)
     async_setup_classifiers(
         entry,
         async_add_entities,
         lambda coordinator: [ClassifierSensor(coordinator, description) for description in CLASSIFIER_SENSORS],
     )
+
+
+def _counts_by_label(coordinator: ClassifierCoordinator) -> dict[str, int]:
+    classes, counts = coordinator.learner.classes, coordinator.learner.examples.counts()
+    return {learned.label: counts.get(class_id, 0) for class_id, learned in classes.items()}
+
+
+def _odd_examples(coordinator: ClassifierCoordinator) -> list[dict[str, str]]:
+    """Return the examples that the others speak against, the surest first, as the actions take them."""
+    classes = coordinator.learner.classes
+    return [
+        {"example": odd.id, "class": classes[odd.class_id].label, "likely": classes[odd.likely].label}
+        for odd in (coordinator.learner.to_review or ())[:MOST_NAMED]
+        if odd.class_id in classes and odd.likely in classes
+    ]
 
 
 def _likeness(engine: Engine) -> dict[str, StateType]:
@@ -133,6 +190,7 @@ class ClassifierSensor(ClassifierEntity, SensorEntity):
     """A sensor of a classifier, as its description says."""
 
     entity_description: ClassifierSensorDescription
+    _unrecorded_attributes = frozenset({"by_class", "examples"})
 
     def __init__(self, coordinator: ClassifierCoordinator, description: ClassifierSensorDescription) -> None:
         """Take the description."""
@@ -154,6 +212,46 @@ class ClassifierSensor(ClassifierEntity, SensorEntity):
     def options(self) -> list[str] | None:
         options_fn = self.entity_description.options_fn
         return options_fn(self.coordinator) if options_fn else None
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, Any] | None:
+        attributes_fn = self.entity_description.attributes_fn
+        return attributes_fn(self.coordinator) if attributes_fn else None
+
+
+class ScoreSensor(ClassEntity, SensorEntity):
+    """How probable a class was in the last look."""
+
+    translation = "score"
+    suffix = "_score"
+    of_background = True
+    _attr_native_unit_of_measurement = PERCENTAGE
+    _attr_state_class = SensorStateClass.MEASUREMENT
+    _attr_entity_category = EntityCategory.DIAGNOSTIC
+    _attr_entity_registry_enabled_default = False
+
+    @override
+    def set_label(self, label: str) -> None:
+        self._attr_translation_placeholders = {"class": label}
+        # Home Assistant remembers the name, and forgets it only for another _attr_name.
+        self.__dict__.pop("name", None)
+
+    @property
+    @override
+    def native_value(self) -> StateType:
+        scores = self.coordinator.data.scores
+        if scores is None or self.class_id not in scores.probability:
+            return None
+        return round(100 * scores.probability[self.class_id])
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, StateType] | None:
+        scores = self.coordinator.data.scores if self.coordinator.reading else None
+        return (
+            {"evidence": round(scores.cosine[self.class_id], 3)} if scores and self.class_id in scores.cosine else None
+        )
 
 
 class EngineSensor(SensorEntity):

@@ -303,14 +303,21 @@ def application(camera: Camera) -> web.Application:
 
 @asynccontextmanager
 async def running_camera(port: int = 0, seed: int = 0) -> AsyncIterator[Camera]:
-    """Serve a camera on this machine only, on a port (0: any free one), until the block ends."""
+    """Serve a new camera on this machine only, on a port (0: any free one), until the block ends."""
     camera = Camera(seed)
+    async with served(camera, port):
+        yield camera
+
+
+@asynccontextmanager
+async def served(camera: Camera, port: int = 0) -> AsyncIterator[None]:
+    """Serve a camera on this machine only, on a port (0: any free one), until the block ends."""
     runner = web.AppRunner(application(camera), access_log=None, handler_cancellation=True, shutdown_timeout=CLOSING_S)
     await runner.setup()
     try:
         await web.TCPSite(runner, HOST, port).start()
         camera.url = f"http://{HOST}:{runner.addresses[0][1]}"
-        yield camera
+        yield
     finally:
         await runner.cleanup()
 

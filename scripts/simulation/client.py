@@ -35,6 +35,8 @@ class Client:
         self._sent = 0
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._listeners: dict[int, StateListener] = {}
+        self._actions: dict[str, dict[str, Any]] = {}
+        """Home Assistant's description of every action, by domain and name, once it was asked for."""
 
     async def rest(self, method: str, path: str, body: object = None) -> Any:
         """Call the REST interface. Raises ClientError."""
@@ -59,8 +61,9 @@ class Client:
     async def call(self, domain: str, action: str, **data: object) -> Any:
         """Call an action and return its response (None for one that gives none). Raises ClientError."""
         fields: dict[str, object] = {"domain": domain, "service": action, "service_data": data}
-        if domain == "coral_imprint" and not action.startswith(("rename", "remove")):
-            fields["return_response"] = True
+        if action not in self._actions.get(domain, {}):
+            self._actions = await self.command("get_services")
+        fields["return_response"] = "response" in self._actions.get(domain, {}).get(action, {})
         return (await self.command("call_service", **fields)).get("response")
 
     async def state(self, entity_id: str) -> str:

@@ -1,7 +1,7 @@
 """A real Home Assistant in a throw-away folder, with the integration of this checkout in it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 import json
 import os
@@ -45,23 +45,49 @@ class HomeError(RuntimeError):
 
 
 class Home:
-    """One Home Assistant process."""
+    """One Home Assistant in its folder, and the process that it is at present."""
 
-    def __init__(self, config: Path, port: int, process: asyncio.subprocess.Process) -> None:
-        """Take what was started."""
+    process: asyncio.subprocess.Process
+
+    def __init__(self, config: Path, port: int, python: Path, extra_environment: Mapping[str, str]) -> None:
+        """Take what it is started with."""
         self.config = config
         self.url = f"http://{HOST}:{port}"
-        self.process = process
+        self._python = python
+        self._extra_environment = extra_environment
+        self._logged = 0
+        """Where in the log the present process began."""
 
     @property
     def log(self) -> Path:
-        """What the process prints."""
+        """What its processes print, one after the other."""
         return self.config / "console.log"
 
     def memory(self) -> float:
         """Return the resident memory in MiB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+
+    def said(self) -> str:
+        """Return what the present process has printed."""
+        with self.log.open("rb") as log:
+            log.seek(self._logged)
+            return log.read().decode(errors="replace")
+
+    async def start(self, timeout: float = 600) -> None:
+        """Start the process, and wait until everything is set up. Raises HomeError."""
+        command = [str(self._python), "-m", "homeassistant", "-c", str(self.config), "--log-no-color"]
+        with self.log.open("ab") as console:
+            self._logged = console.tell()
+            self.process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=self.config,
+                env={**_environment(self._python), **self._extra_environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+            )
+        await self.wait(timeout)
 
     async def wait(self, timeout: float) -> None:
         """Wait until everything is set up. Raises HomeError."""
@@ -70,7 +96,7 @@ class Home:
             while time.monotonic() < end:
                 if self.process.returncode is not None:
                     raise HomeError(f"Home Assistant ended with {self.process.returncode}; see {self.log}")
-                if "Home Assistant initialized in" in self.log.read_text(errors="replace"):
+                if "Home Assistant initialized in" in self.said():
                     try:
                         async with session.get(self.url) as response:
                             if response.status == 200:
@@ -79,6 +105,11 @@ class Home:
                         pass
                 await asyncio.sleep(0.1)
         raise HomeError(f"Home Assistant did not start within {timeout:.0f} s; see {self.log}")
+
+    async def kill(self) -> None:
+        """End the process at once, as a power cut would."""
+        self.process.kill()
+        await self.process.wait()
 
     async def stop(self) -> None:
         """End this process, politely if it lets us."""
@@ -146,30 +177,21 @@ async def running_home(
     extra: str = "",
     prepared: Callable[[Path], None] | None = None,
     python: Path = Path(sys.executable),
+    extra_environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Home]:
     """Start a new Home Assistant, wait until it is set up, stop it in the end.
 
     ``extra`` is more YAML, ``prepared`` is called with the folder before the start, ``python`` is that of an environment with
-    Home Assistant in it.
+    Home Assistant in it, ``extra_environment`` are more variables of the process.
     Raises HomeError.
     """
     port = free_port(port)
     _prepare(config, port, extra)
     if prepared:
         prepared(config)
-    command = [str(python), "-m", "homeassistant", "-c", str(config), "--log-no-color"]
-    with (config / "console.log").open("wb") as console:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=config,
-            env=_environment(python),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-        )
-    home = Home(config, port, process)
+    home = Home(config, port, python, extra_environment or {})
     try:
-        await home.wait(timeout=600)
+        await home.start()
         yield home
     finally:
         await home.stop()

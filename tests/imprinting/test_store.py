@@ -310,3 +310,16 @@ def _act(store: ExampleStore, action: str, number: int) -> None:
             (store.remove_example if action == "drop" else store.set_aside)(example)
     except ClassExists:
         return
+
+
+def test_examples_are_counted_by_class(root: Path) -> None:
+    """Classes without any too; those that were removed no more."""
+    store = new_store(root)
+    store.load()
+    gate, door, empty = (store.add_class(label) for label in ("gate", "door", "empty"))
+    for number in range(3):
+        store.add_example(gate.id, jpeg(f"gate {number}"))
+    store.add_example(door.id, jpeg("door"))
+    assert store.counts == {gate.id: 3, door.id: 1, empty.id: 0}
+    store.remove_class(gate.id)
+    assert store.counts == {door.id: 1, empty.id: 0}

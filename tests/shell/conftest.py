@@ -1,11 +1,12 @@
 """A real Home Assistant with the integration, and a camera that shows what a test tells it to."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 import threading
 from typing import Any
+from unittest.mock import patch
 
 from custom_components import coral_imprint  # noqa: F401 - before the plug-in's own custom_components package
 
@@ -32,7 +33,7 @@ from pytest_homeassistant_custom_component.common import (
 
 from custom_components.coral_imprint import issues
 from custom_components.coral_imprint.embedding import Embedder, Extractor
-from custom_components.coral_imprint.engines import bank, downloads, extractors
+from custom_components.coral_imprint.engines import bank, downloads, extractor_files, extractors
 from tests.embedding.graphs import restart_random, separable
 
 from .file_server import FileServer
@@ -102,6 +103,13 @@ def custom_integration(enable_custom_integrations: None) -> None:
 def small_banks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw as little as a bank takes: it is measured elsewhere."""
     monkeypatch.setattr(bank, "COUNT", 32)
+
+
+@pytest.fixture
+def all_enabled() -> Iterator[None]:
+    """Enable the entities too that are disabled by default."""
+    with patch("homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True):
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -234,11 +242,13 @@ async def decide(hass: HomeAssistant, entry: MockConfigEntry, **options: Any) ->
 def embedded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Return a list of the pictures that are embedded, by any embedder, from now on."""
     pictures: list[bytes] = []
-    real = Embedder.embed_regions
+    real = Embedder.see
 
     async def counted(self: Embedder, picture: bytes, *args: Any) -> Any:
-        pictures.append(picture)
-        return await real(self, picture, *args)
+        found = await real(self, picture, *args)
+        if not all(seen.reused for seen in found):
+            pictures.append(picture)
+        return found
 
     many = Embedder.embed_many
 
@@ -246,7 +256,7 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         pictures.extend(found)
         return await many(self, found, *args)
 
-    monkeypatch.setattr(Embedder, "embed_regions", counted)
+    monkeypatch.setattr(Embedder, "see", counted)
     monkeypatch.setattr(Embedder, "embed_many", counted_many)
     return pictures
 
@@ -293,7 +303,7 @@ async def server(
         fixed_camera=None,
         kinds=None,
     )
-    for module in (extractors, issues):
+    for module in (extractor_files, extractors, issues):
         monkeypatch.setattr(module, "CATALOGUE", {PUBLISHED: extractor})
     yield made
     await made.stop()

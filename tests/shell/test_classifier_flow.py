@@ -131,7 +131,7 @@ async def test_reconfigure_a_classifier_in_place(
     result = await reconfigure_classifier(hass, engine, name="Front gate", interval=3)
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
     assert engine.runtime_data.classifiers["gate_id"] is coordinator
-    assert coordinator.update_interval.total_seconds() == 3
+    assert coordinator.settings.interval == 3
     assert state(hass, "binary_sensor.gate_open") == "on", "the state is kept"
     device = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, "gate_id"), engine.entry_id)
     assert device and device.name == "Front gate"

@@ -13,7 +13,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.coral_imprint.classifiers.known import imprint
 from custom_components.coral_imprint.classifiers.learner import Learner
 from custom_components.coral_imprint.embedding import CATALOGUE, DEFAULT
-from custom_components.coral_imprint.engines import extractors, labels
+from custom_components.coral_imprint.engines import extractors
 from custom_components.coral_imprint.imprinting import Imprint
 
 from .conftest import NETWORK, PUBLISHED, FakeCamera, act, change, models, network, settled, state, teach
@@ -233,7 +233,6 @@ async def test_the_list_of_a_published_extractor_is_downloaded_when_asked_for(
     try:
         published = vars(extractors)["CATALOGUE"][PUBLISHED]
         object.__setattr__(published, "labels", lists.published(name="names.txt"))
-        monkeypatch.setattr(labels, "CATALOGUE", {PUBLISHED: published})
         found = await act(hass, engine, "known_classes", search="tabby")
         assert found["classes"] == [{"number": 5, "name": "tabby, tabby cat"}]
         asked = len(lists.requests)

@@ -163,7 +163,7 @@ async def test_an_engine_moves_to_a_server_and_back(
     assert (engine.title, engine.runtime_data.embedder.runtime) == ("first (127.0.0.1)", "remote")
     # Another model: the token need not be given again, and is not shown.
     result = await engine.start_reconfigure_flow(hass)
-    assert result["menu_options"] == ["server", "choose"]
+    assert result["menu_options"] == ["choose", "recommend", "server"]
     result = await answer(hass, result, next_step_id="server")
     assert TOKEN not in str([key.description for key in result["data_schema"].schema])
     result = await answer(hass, result, servers=[server])

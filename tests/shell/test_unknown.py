@@ -74,6 +74,10 @@ async def test_one_class_is_enough(hass: HomeAssistant, networked: MockConfigEnt
     assert state(hass, "binary_sensor.gate_open") == "on"
     camera.frame = something_else(9)
     assert (await act(hass, networked, "look"))["finding"] == "foreign"
+    event = hass.states.get("event.gate_uncertain")
+    assert event
+    told = [event.attributes[key] for key in ("event_type", "best_class", "probability", "current_class")]
+    assert told == ["foreign", None, None, "open"], "a single class has no probability"
 
 
 async def test_what_is_drawn_is_embedded_once(

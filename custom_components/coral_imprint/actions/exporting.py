@@ -7,14 +7,12 @@ from typing import Any, Final
 
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.util import raise_if_invalid_filename, slugify
+from homeassistant.util import slugify
 import numpy as np
 
 from ..classifiers.coordinator import ClassifierCoordinator
 from ..classifiers.rows import Rows, by_class
-from ..const import EXPORTS_FOLDER
 from ..embedding import (
-    CATALOGUE,
     EmbeddingError,
     export_model,
     exported_answers,
@@ -24,12 +22,12 @@ from ..embedding import (
     network_length,
     network_part,
 )
-from ..engines.labels import async_extractor_file
-from ..engines.lens import Lens
+from ..engines.extractor_files import ExtractorFile, async_extractor_file
 from ..engines.model_files import LABELS_SUFFIX, MODEL_SUFFIX, FileTooLarge, read_model, write_export
 from ..errors import core_errors_translated, translated
 from ..imprinting import ExampleStore, Layer, as_layer, expected_accuracy, fit_kind
-from ..models import cache_folder, data_folder, models_folder
+from ..models import cache_folder, models_folder
+from .paths import async_target
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -51,28 +49,23 @@ class _Head:
     """Of the classifier's own head."""
 
 
-def exports_folder(hass: HomeAssistant) -> Path:
-    """Return the folder where exported models go unless the user names another."""
-    return data_folder(hass) / EXPORTS_FOLDER
-
-
 async def async_export(hass: HomeAssistant, classifier: ClassifierCoordinator, file: str | None) -> dict[str, Any]:
     """Write a classifier's model and labels; return what an action answers. Raises HomeAssistantError.
 
     ``file`` is a name without a suffix in the folder of exports, or a path that Home Assistant is allowed to use.
     """
-    target = await _async_target(hass, file or slugify(classifier.name))
+    target = await async_target(hass, file or slugify(classifier.name), MODEL_SUFFIX)
     learned = classifier.learner.learned
-    path, extractor = await async_extractor_file(hass, learned.lens)
+    extractor = await async_extractor_file(hass, learned.lens)
     if learned.head is None or len(learned.head.classes) < 2:
         raise translated(ServiceValidationError, "export_too_few_classes")
     with core_errors_translated():
         rows = by_class(await classifier.learner.async_embeddings(learned.lens))
         head = await hass.async_add_executor_job(_network_head, classifier, rows)
         labels = [classifier.learner.classes[class_id].label for class_id in head.layer.classes]
-        model = await hass.async_add_executor_job(_model, extractor, head.layer)
+        model = await hass.async_add_executor_job(_model, extractor.data, head.layer)
         files = {target.name + MODEL_SUFFIX: model, target.name + LABELS_SUFFIX: labels_text(labels).encode()}
-        compiled = await hass.async_add_executor_job(_compiled, hass, learned.lens, path)
+        compiled = await hass.async_add_executor_job(_compiled, hass, extractor)
         if compiled is not None:
             files[target.name + _COMPILED + MODEL_SUFFIX] = await hass.async_add_executor_job(
                 _model, compiled, head.layer
@@ -101,21 +94,6 @@ def _accuracy(head: _Head) -> dict[str, float | None]:
     return {"file": file, "classifier": own, "given_up": round((own or 0) - (file or 0), 1) if both else None}
 
 
-async def _async_target(hass: HomeAssistant, file: str) -> Path:
-    """Return the path of the files without their suffixes. Raises ServiceValidationError."""
-    path = Path(file.removesuffix(MODEL_SUFFIX))
-    try:
-        raise_if_invalid_filename(path.name)
-    except ValueError as err:
-        raise translated(ServiceValidationError, "file_name_invalid", err, file=file) from err
-    if path == Path(path.name):
-        return exports_folder(hass) / path.name
-    allowed = path.is_absolute() and await hass.async_add_executor_job(hass.config.is_allowed_path, str(path))
-    if not allowed:
-        raise translated(ServiceValidationError, "file_not_writable", file=path.name)
-    return path
-
-
 def _network_head(classifier: ClassifierCoordinator, rows: Rows) -> _Head:
     """Learn the head on the network's part of the embeddings alone, of the kind that answers where a file can hold that."""
     learner = classifier.learner
@@ -142,12 +120,13 @@ def _model(extractor: bytes, layer: Layer) -> bytes:
     return export_model(extractor, layer.weights, layer.scale, layer.bias)
 
 
-def _compiled(hass: HomeAssistant, lens: Lens, path: Path) -> bytes | None:
+def _compiled(hass: HomeAssistant, extractor: ExtractorFile) -> bytes | None:
     """Return the same extractor compiled for the Edge TPU, where that is on this machine. Blocking."""
+    path = extractor.path
     found: Path | None = path.with_name(f"{path.stem}{_COMPILED}{MODEL_SUFFIX}")
-    if lens.extractor in CATALOGUE:
-        published = CATALOGUE[lens.extractor].edgetpu
-        found = find_file(published, (cache_folder(hass), models_folder(hass))) if published else None
+    if published := extractor.published:
+        folders = (cache_folder(hass), models_folder(hass))
+        found = find_file(published.edgetpu, folders) if published.edgetpu else None
     try:
         return read_model(found) if found else None
     except OSError, FileTooLarge:

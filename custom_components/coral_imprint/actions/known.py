@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.util import raise_if_invalid_filename
 
 from ..classifiers.coordinator import ClassifierCoordinator
 from ..embedding import (
@@ -17,13 +16,14 @@ from ..embedding import (
     network_classes,
     same_extractor,
 )
-from ..engines.labels import async_extractor_file, async_network_classes
+from ..engines.extractor_files import async_extractor_file
+from ..engines.labels import async_network_classes
 from ..engines.lens import Lens
 from ..engines.model_files import FileTooLarge, read_label_lists, read_model
 from ..errors import as_home_assistant_error, core_errors_translated, translated
 from ..imprinting import ClassExists, ExampleStore, Known, LearnedClass, StoreFailed, check_labels
 from ..models import models_folder
-from .exporting import exports_folder
+from .paths import async_source, exports_folder
 
 MOST_IMPORTED: Final = 100
 """Classes that a file may have to be imported: more were not exported from a classifier."""
@@ -77,11 +77,11 @@ async def async_import(hass: HomeAssistant, classifier: ClassifierCoordinator, f
 
     ``file`` is a name in the folder of exports or of models, or a path that Home Assistant is allowed to read.
     """
-    path = await _async_source(hass, file)
+    path = await async_source(hass, file, (exports_folder(hass), models_folder(hass)))
     lens = classifier.learner.learned.lens
-    _, extractor = await async_extractor_file(hass, lens)
+    extractor = await async_extractor_file(hass, lens)
     try:
-        network = await hass.async_add_executor_job(_read, path, extractor)
+        network = await hass.async_add_executor_job(_read, path, extractor.data)
     except (OSError, FileTooLarge) as err:
         reason = "too large" if isinstance(err, FileTooLarge) else err.strerror or str(err)
         raise translated(ServiceValidationError, "file_not_read", err, file=path.name, reason=reason) from err
@@ -132,19 +132,3 @@ def _read(path: Path, extractor: bytes) -> NetworkClasses | None:
     if not same_extractor(data, extractor):
         return None
     return network_classes(data, read_label_lists(path))
-
-
-async def _async_source(hass: HomeAssistant, file: str) -> Path:
-    """Return the path of a file to import. Raises ServiceValidationError."""
-    path = Path(file)
-    own = (exports_folder(hass), models_folder(hass))
-    try:
-        raise_if_invalid_filename(path.name)
-    except ValueError as err:
-        raise translated(ServiceValidationError, "file_name_invalid", err, file=file) from err
-    if path == Path(path.name):
-        there = [folder / path.name for folder in own]
-        return await hass.async_add_executor_job(lambda: next((one for one in there if one.is_file()), there[0]))
-    if path.parent not in own and not await hass.async_add_executor_job(hass.config.is_allowed_path, file):
-        raise translated(ServiceValidationError, "file_not_allowed", file=path.name)
-    return path

@@ -11,12 +11,14 @@ from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.event import async_call_later
 
+from ..const import CAMERA_PROBLEMS
 from ..embedding import Background, Condition, NotAPicture, Place, Sighting, edges, learn_background, measure_picture
 from ..errors import translated
 from ..imprinting import Example, StoreFailed
 from ..issues import async_report_camera, async_settle_camera
 from ..models import ClassifierSettings
 from .examples import Examples
+from .frames import Frames
 from .health import Health, Problem
 
 _LOGGER = logging.getLogger(__name__)
@@ -119,21 +121,25 @@ class Checkup:
             self._follow(before)
         return problem
 
-    async def async_check(self, frame: bytes, condition: Condition | None, *, stale: bool) -> Problem | None:
-        """Take in a look's frame and what it is like; return what is wrong with the camera.
+    def is_tolerated(self, problem: Problem | None) -> bool:
+        """Whether the user wants answers in spite of it."""
+        return problem in CAMERA_PROBLEMS and problem not in self._settings.unavailable_on
 
-        ``condition`` is None where the frame wasn't embedded for this look, since its bytes were the same.
+    async def async_check(self, picture: bytes, condition: Condition, frames: Frames) -> Problem | None:
+        """Take in a look's picture, what it is like, and where it is from; return what is wrong with the camera.
+
+        Raises HomeAssistantError where the user wants no answer then.
         """
-        if self._last and self._last[0] == frame:
-            condition = self._last[1]
-        if condition is None:
-            return self.problem
         before = self.state
-        self._last = (frame, condition)
+        if self._last and self._last[0] == picture:
+            condition = self._last[1]  # the very same says nothing more
+        self._last = (picture, condition)
         sighting = await self._async_find(condition)
-        self._health.looked(condition, sighting, monotonic(), stale=stale, normal=self._normal)
+        self._health.looked(condition, sighting, monotonic(), stale=frames.stale, normal=self._normal)
         self._follow(before)
-        return self.problem
+        if (problem := self.problem) in self._settings.unavailable_on:
+            raise frames.stale_error() if problem is Problem.STALE else camera_error(problem)
+        return problem
 
     async def _async_find(self, condition: Condition) -> Sighting | None:
         """Say where a frame shows the background; None where that isn't known, or was searched for just now."""

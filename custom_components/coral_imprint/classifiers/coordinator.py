@@ -2,46 +2,34 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 import logging
 from time import monotonic
-from typing import override
+from typing import Any, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
-from homeassistant.util import dt as dt_util
-import numpy as np
-from numpy.typing import NDArray
 
-from ..const import CAMERA_PROBLEMS, CONF_LIMITS
+from ..const import CONF_LIMITS, SECTIONS
 from ..embedding import EmbeddingError
-from ..engines.embedders import Embedders
 from ..engines.lens import Lens
-from ..errors import core_errors_translated, translated
-from ..imprinting import Decision, ExampleStore, ImprintingError, Scores, Verdict
-from ..models import ClassifierSettings
-from .checkup import Checkup, camera_error
-from .frames import Frames
-from .health import Problem
+from ..errors import as_update_failed, core_errors_translated, translated
+from ..imprinting import ExampleStore, ImprintingError
+from ..models import ClassifierSettings, stays_above_enter
+from .checkup import Checkup
+from .frames import OWN, SAME_MOMENT, Frames
+from .gate import Gate
+from .judge import Judge, Reading
 from .learner import Learner
+from .lighting import lights
+from .occasions import Looks, Occasions
+from .shared import Shared
+
+__all__ = ["ClassifierCoordinator", "Reading"]
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a look found."""
-
-    picture: bytes
-    taken: datetime
-    """When the frame was fetched, UTC."""
-    scores: Scores | None
-    """None while no class has been taught."""
-    verdict: Verdict
-    camera_problem: Problem | None = None
 
 
 class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
@@ -55,7 +43,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         entry: ConfigEntry,
         subentry_id: str,
         settings: ClassifierSettings,
-        embedders: Embedders,
+        shared: Shared,
     ) -> None:
         """Prepare; async_start begins."""
         super().__init__(
@@ -63,23 +51,36 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             _LOGGER,
             config_entry=entry,
             name=settings.name,
-            update_interval=None,  # until looking begins
+            update_interval=None,  # its occasions tell when to look
         )
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
-        self._embedders = embedders
+        self.class_to_teach: str | None = None
+        """Id of the class that the user chose to capture examples of."""
+        self._embedders = shared.embedders
         self._moving: asyncio.Task[None] | None = None
         self._refining: asyncio.Task[None] | None = None
-        self._decision = Decision(settings.rules)
+        self._judge = Judge(settings.rules)
+        self._shared = shared
         self.checkup = Checkup(
             hass, entry, subentry_id, settings, self.learner.examples, on_change=self.async_update_listeners
         )
-        self._frames = Frames(hass, self._look_soon, self._begin_if_not_begun)
+        self._frames = Frames(hass, shared.frames.async_frame, self._look_soon, self._begin_if_not_begun)
+        self._gate = Gate(shared)
+        looks = Looks(
+            wanted=self._is_wanted,
+            under_way=lambda: self._under_way,
+            routine=self.async_refresh,
+            fresh=lambda: self._async_refresh_since(monotonic() - SAME_MOMENT),
+        )
+        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.tally)
+        self._listening = 0
+        self._under_way = False
+        self._since: float | None = None
+        """What the next look's frame has to be from at the earliest; None: it may be one that others look at."""
         self._looking = asyncio.Lock()
         self._class_listeners: list[CALLBACK_TYPE] = []
-        self._last_embedded: tuple[bytes, Lens, NDArray[np.float32]] | None = None
-        self._failing_since: float | None = None
 
     @property
     def reading(self) -> Reading | None:
@@ -138,7 +139,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             return
         if before.lens != lens:
             await self._embedders.async_close_unused()
-        if before.lens != lens or (self.learner.learned.head and not before.head):
+        if self.settings.watching and (before.lens != lens or (self.learner.learned.head and not before.head)):
             await self.async_refresh()
 
     @callback
@@ -152,30 +153,53 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.async_begin()
         if before.learned_by != settings.learned_by:
             self.async_follow_lens()
+        self.async_update_listeners()
 
     @callback
     def async_begin(self) -> None:
         """Begin to look. While Home Assistant starts, a camera that isn't there yet is waited for, not complained of."""
-        if self._frames.is_there:
+        if self._frames.is_there or not self.settings.watching:
             self._look_soon()
         else:
             self._frames.async_call_when_started()
 
     @callback
     def _begin_if_not_begun(self) -> None:
-        if self.update_interval is None:
+        if not self._occasions.begun:
             self.async_begin()
 
     @callback
     def _look_soon(self) -> None:
-        self.update_interval = timedelta(seconds=self.settings.interval)
-        self.config_entry.async_create_background_task(self.hass, self.async_refresh(), f"{self.name}: look")
+        """Look at once and when there is occasion from then on; unless it isn't to look by itself."""
+        self._occasions.async_follow(self.settings, self._shared.frames.start_of(self.settings.camera))
+        if self.settings.watching and self.settings.interval:
+            # When classifiers are started, those on one camera look at the same frame.
+            since = None if self.reading is None else OWN
+            look = self._async_refresh_since(since)
+            self.config_entry.async_create_background_task(self.hass, look, f"{self.name}: look")
+
+    @override
+    def async_add_listener(self, update_callback: CALLBACK_TYPE, context: Any = None) -> CALLBACK_TYPE:
+        remove = super().async_add_listener(update_callback, context)
+        self._listening += 1
+
+        @callback
+        def removed() -> None:
+            self._listening -= 1
+            remove()
+
+        return removed
+
+    def _is_wanted(self) -> bool:
+        """Whether looks by itself are wanted: there are entities, and the engine's polling is not switched off."""
+        return self._listening > 0 and not self.config_entry.pref_disable_polling and not self.hass.is_stopping
 
     @override
     async def async_shutdown(self) -> None:
         """Stop looking."""
         self._frames.async_untrack()
         self.checkup.async_stop()
+        self._occasions.async_stop()
         for task in (self._moving, self._refining):
             if task:
                 task.cancel()
@@ -185,76 +209,56 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @override
     async def _async_update_data(self) -> Reading:
+        since, self._since = self._since, None
+        self._under_way = True
         try:
-            frame = await self._frames.async_next(self.settings.stale_after)
-            reading = await self._async_read(frame)
+            reading = await self._async_seen(since)
         except EmbeddingError as err:
-            return self._failed(translated(UpdateFailed, err.key, err, **err.details))
+            reading = self._failed(translated(UpdateFailed, err.key, err, **err.details))
         except HomeAssistantError as err:
-            return self._failed(
-                UpdateFailed(
-                    translation_domain=err.translation_domain,
-                    translation_key=err.translation_key,
-                    translation_placeholders=err.translation_placeholders,
-                )
-            )
-        self._failing_since = None
+            reading = self._failed(as_update_failed(err))
+        finally:
+            self._under_way = False
+        self._shared.tally.looked()
         return reading
 
     def _failed(self, err: UpdateFailed) -> Reading:
-        """Return the last answer where the user wants that of what is wrong with the camera; raise else.
-
-        After an outage longer than the hold time, what was known before it is no longer worth keeping.
-        """
-        now = monotonic()
-        if self._failing_since is None:
-            self._failing_since = now
-        over = now - self._failing_since > self.settings.rules.hold
-        verdict = self._decision.reset() if over else None
+        """Return the last answer where the user wants that of what is wrong with the camera. Raises ``err`` else."""
+        verdict = self._judge.failed(self.settings.rules.hold)
         problem = self.checkup.async_failed(err.translation_key)
-        tolerated = problem in CAMERA_PROBLEMS and problem not in self.settings.unavailable_on
-        if not tolerated or self.data is None:
+        if self.data is None or not self.checkup.is_tolerated(problem):
             raise err
         return replace(self.data, verdict=verdict or self.data.verdict, camera_problem=problem)
 
-    async def _async_read(self, frame: bytes, taught: str | None = None) -> Reading:
-        """Embed, score and decide. ``taught`` is the class that the user has just said this frame shows.
+    async def _async_refresh_since(self, since: float | None) -> None:
+        """Look at a frame asked for at ``since`` or later, as `Frames.async_next` takes it."""
+        self._since = since
+        await self.async_refresh()
 
-        Raises EmbeddingError.
-        """
+    async def _async_seen(self, since: float | None) -> Reading:
+        """Fetch, embed, score and decide. Raises HomeAssistantError, EmbeddingError."""
+        waited = False
+        while True:
+            frame = await self._frames.async_next(self.settings.stale_after, since)
+            async with self._looking:
+                learned = self.learner.learned
+                seen = await self._gate.async_see(learned.lens, frame, self.settings.when, first=waited)
+                if seen is not None:
+                    problem = await self.checkup.async_check(frame.picture, seen.condition, self._frames)
+                    reading = self._judge.reading(frame.picture, seen.vector, learned, self.settings.rules)
+                    return replace(reading, camera_problem=problem)
+            waited = True  # for so long that another frame is worth more
+
+    async def _async_taught(self, picture: bytes, class_id: str) -> Reading:
+        """Embed, score and decide where the user has just said what the picture shows. Raises EmbeddingError."""
         async with self._looking:
             learned = self.learner.learned
-            vector = await self._async_vector(frame, learned.lens)
-            condition = learned.lens.embedder.conditions.of(frame)
-            problem = await self.checkup.async_check(frame, condition, stale=self._frames.stale)
-            if problem in self.settings.unavailable_on and taught is None:
-                raise self._frames.stale_error() if problem is Problem.STALE else camera_error(problem)
-            scores = learned.head.score(vector) if learned.head else None
-            margins = learned.plausibility.margins(vector) if learned.plausibility else None
-            self._decision.rules = learned.rules(self.settings.rules)
-            verdict = self._decide(scores, margins, taught)
-            return Reading(frame, dt_util.utcnow(), scores, verdict, problem)
-
-    def _decide(self, scores: Scores | None, margins: Mapping[str, float] | None, taught: str | None) -> Verdict:
-        if scores is None or (scores.best is None and margins is None):
-            # Nothing taught, or nothing to tell it from.
-            return self._decision.reset()
-        if taught is not None:
-            return self._decision.tell(taught, monotonic())
-        return self._decision.update(scores, monotonic(), margins)
-
-    async def _async_vector(self, frame: bytes, lens: Lens) -> NDArray[np.float32]:
-        """Return the frame's embedding; the very same bytes are not embedded twice."""
-        last = self._last_embedded
-        if last and last[0] == frame and last[1] == lens:
-            return last[2]
-        vector = await lens.embed(frame)
-        self._last_embedded = (frame, lens, vector)
-        return vector
+            vector = await self._gate.async_embed(learned.lens, picture)
+            return self._judge.reading(picture, vector, learned, self.settings.rules, class_id)
 
     async def async_look(self) -> Reading:
         """Look now. Raises HomeAssistantError when the camera or its picture is of no use."""
-        await self.async_refresh()
+        await self._async_refresh_since(OWN)
         if not self.last_update_success and isinstance(self.last_exception, HomeAssistantError):
             raise self.last_exception
         if not self.last_update_success or self.reading is None:
@@ -274,15 +278,17 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             learned = self.learner.examples.class_named(class_name)
             frame = b""
             try:
-                for number in range(count):
-                    if number:
-                        await asyncio.sleep(interval)
-                    frame = await self._frames.async_fresh(self.settings.stale_after)
-                    ids.append((await self.learner.async_add_example(learned.id, frame)).id)
+                when = self.settings.when
+                async with lights(self.hass).async_on(when.light, when.settle):
+                    for number in range(count):
+                        if number:
+                            await asyncio.sleep(interval)
+                        frame = await self._frames.async_fresh(self.settings.stale_after)
+                        ids.append((await self.learner.async_add_example(learned.id, frame)).id)
             finally:
                 if ids:
                     await self.learner.async_imprint()
-            self._publish(await self._async_read(frame, taught=learned.id))
+            self._publish(await self._async_taught(frame, learned.id))
         return ids
 
     async def async_file_picture(self, class_name: str, picture: bytes) -> list[str]:
@@ -314,7 +320,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         with core_errors_translated():
             result = await self.learner.async_change(change, why)
         for class_id in before - self.learner.classes.keys():
-            self._decision.forget(class_id)
+            self._judge.forget(class_id)
         self._classes_changed()
         if look:
             await self.async_refresh()
@@ -340,7 +346,22 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         kept.pop(class_id, None)
         if limits is not None:
             kept[class_id] = dict(limits)
-        data = {**subentry.data, CONF_LIMITS: kept}
+        self.async_change_options({CONF_LIMITS: kept})
+
+    @callback
+    def async_change_options(self, changes: Mapping[str, Any]) -> None:
+        """Store changed options with the classifier's settings, which it then follows, and only what changed is begun anew.
+
+        ``changes`` are in the form's units, by key; those of a section are a mapping under its name: ``{"watching": False,
+        "decision": {"hold": 10}}``. What they don't name stays as it is. Raises ServiceValidationError where
+        thresholds contradict each other.
+        """
+        subentry = self.config_entry.subentries[self.subentry_id]
+        data = dict(subentry.data)
+        for key, value in changes.items():
+            data[key] = {**data.get(key, {}), **value} if key in SECTIONS else value
+        if stays_above_enter(data):
+            raise translated(ServiceValidationError, "stay_above_enter")
         self.hass.config_entries.async_update_subentry(self.config_entry, subentry, data=data)
 
     # --- news ----------------------------------------------------------------------------------------------------
@@ -349,7 +370,6 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     def _publish(self, reading: Reading) -> None:
         if not self.last_update_success:
             _LOGGER.info("Fetching %s data recovered", self.name)
-        self._failing_since = None
         self.async_set_updated_data(reading)
 
     @callback

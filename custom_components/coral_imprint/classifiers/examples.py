@@ -94,10 +94,7 @@ class Examples:
 
     def counts(self) -> dict[str, int]:
         """Return how many examples each class has, by class id."""
-        counts = dict.fromkeys(self.classes, 0)
-        for example in self._store.examples():
-            counts[example.class_id] += 1
-        return counts
+        return self._store.counts
 
     # --- on disk -------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from ..imprinting import (
     Head,
     Judge,
     LearnedClass,
+    Odd,
     Rule,
     Rules,
     Scores,
@@ -25,6 +26,7 @@ from ..imprinting import (
     hold_out,
     outcomes,
     thresholds,
+    to_review,
 )
 from ..models import ClassifierSettings
 from .rows import Rows
@@ -37,8 +39,13 @@ def learn_thresholds(
     if not settings.false_alarms or len(head.classes) < 2 or not rows.covers(head.classes):
         return {}
     held_out = hold_out(rows.vectors, rows.occasions, KINDS[head.kind])
-    budget = Budget(settings.false_alarms, settings.interval)
+    budget = Budget(settings.false_alarms, settings.pace)
     return thresholds(head.classes, held_out, head.scale, settings.rules, budget=budget, background=background)
+
+
+def review(head: Head | None, rows: Rows) -> tuple[Odd, ...]:
+    """Return the examples that the others speak against, by heads of the kind in use."""
+    return () if head is None else to_review(rows.vectors, rows.occasions, rows.ids, fit=KINDS[head.kind])
 
 
 def expect(
@@ -50,9 +57,7 @@ def expect(
     held_out = None
     if len(rows.vectors) > 1 and head.classes == tuple(rows.vectors):
         held_out = hold_out(rows.vectors, rows.occasions, KINDS[head.kind])
-    return outcomes(
-        head.classes, held_out, head.scale, settings.rules, interval=settings.interval, background=background
-    )
+    return outcomes(head.classes, held_out, head.scale, settings.rules, interval=settings.pace, background=background)
 
 
 def as_decided(rules: Rules, bank: Bank | None) -> Judge:

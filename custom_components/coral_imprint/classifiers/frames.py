@@ -1,5 +1,8 @@
 """Where frames come from: the only door to cameras."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+import math
 from time import monotonic
 from typing import Final
 
@@ -17,6 +20,12 @@ from .health import Freshness
 
 CAMERA_TIMEOUT: Final = 10
 """Seconds a camera may take to deliver a frame."""
+
+
+SAME_MOMENT: Final = 0.05
+"""Seconds within which two who were called by the same trigger ask for a frame."""
+OWN: Final = math.inf
+"""In place of the moment since which a frame is asked for: one that is fetched for nobody else."""
 
 
 def resolve_camera(hass: HomeAssistant, camera: str) -> str:
@@ -45,16 +54,29 @@ async def async_grab(hass: HomeAssistant, camera: str) -> bytes:
     return image.content
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A camera's picture, and when it was fetched, by the monotonic clock."""
+
+    picture: bytes
+    asked: float
+    arrived: float
+
+
+type Grab = Callable[[str, float | None], Awaitable[Frame]]
+
+
 class Frames:
     """One camera's frames, and when there is reason to ask for one."""
 
-    def __init__(self, hass: HomeAssistant, on_change: CALLBACK_TYPE, on_renamed: CALLBACK_TYPE) -> None:
+    def __init__(self, hass: HomeAssistant, grab: Grab, on_change: CALLBACK_TYPE, on_renamed: CALLBACK_TYPE) -> None:
         """Prepare; async_track begins.
 
-        ``on_change`` is called when the camera went or came back (and once Home Assistant has started, where that was asked for),
-        ``on_renamed`` when its entity id changed.
+        ``grab`` returns a camera's frame, asked for at a moment or later; ``on_change`` is called when the camera went or came
+        back (and once Home Assistant has started, where that was asked for), ``on_renamed`` when its entity id changed.
         """
         self._hass = hass
+        self._grab = grab
         self._camera = ""
         self._on_change = on_change
         self._on_renamed = on_renamed
@@ -120,23 +142,23 @@ class Frames:
 
         self._untrack.append(async_at_started(self._hass, started))
 
-    async def async_next(self, stale_after: float) -> bytes:
-        """Return the next frame, and note whether it is `stale`. ``stale_after``: seconds; 0: never.
+    async def async_next(self, stale_after: float, since: float | None) -> Frame:
+        """Return a frame asked for at ``since`` (monotonic; OWN: by this call) or later; None: as fresh as any that others look at.
 
-        Raises HomeAssistantError.
+        Notes whether it is `stale`, by ``stale_after`` (seconds; 0: never). Raises HomeAssistantError.
         """
-        frame = await async_grab(self._hass, self._camera)
+        frame = await self._grab(self._camera, since)
         if not self._tracked:
             self.async_track(self._camera)  # it was missing, and came back
-        self.stale = self._freshness.take(frame, monotonic(), stale_after)
+        self.stale = self._freshness.take(frame.picture, monotonic(), stale_after)
         return frame
 
     async def async_fresh(self, stale_after: float) -> bytes:
-        """Return the next frame where it isn't stale. Raises HomeAssistantError."""
-        frame = await self.async_next(stale_after)
+        """Return a picture fetched for nobody else, where it isn't stale. Raises HomeAssistantError."""
+        frame = await self.async_next(stale_after, OWN)
         if self.stale:
             raise self.stale_error()
-        return frame
+        return frame.picture
 
     def stale_error(self) -> HomeAssistantError:
         """Return what tells for how long the picture has been the same."""

@@ -26,6 +26,7 @@ from ..imprinting import (
     Head,
     HeadVersions,
     LearnedClass,
+    Odd,
     Plausibility,
     Rules,
     StoreFailed,
@@ -38,7 +39,7 @@ from ..imprinting import (
 )
 from ..models import ClassifierSettings
 from .examples import Examples, batches
-from .expectations import as_decided, evaluate_head, expect, learn_thresholds
+from .expectations import as_decided, evaluate_head, expect, learn_thresholds, review
 from .rows import Rows
 
 _LOGGER = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class Learner:
     ) -> None:
         """Prepare; async_load reads, async_open makes it usable.
 
-        ``on_progress`` hears when progress changed, ``on_imprinted`` when there is an imprint to refine.
+        ``on_progress`` hears when progress or what is to be reviewed changed, ``on_imprinted`` when there is an imprint to refine.
         """
         self._hass = hass
         self.settings = settings
@@ -102,6 +103,8 @@ class Learner:
         """The fingerprint that the bank belongs to, and the bank."""
         self.progress: Progress | None = None
         """None while no other lens is being prepared."""
+        self.to_review: tuple[Odd, ...] | None = None
+        """Examples that the others speak against; None before that was worked out."""
         self._why = "imprint"
         """The action that changed what was taught last."""
         self._teaching = asyncio.Lock()
@@ -229,6 +232,7 @@ class Learner:
         """
         learned = self.learned
         if learned.head is None:
+            self.to_review = ()
             return
         rows = await self._hass.async_add_executor_job(self.examples.rows, self._cache)
         if self.learned is not learned:
@@ -239,6 +243,8 @@ class Learner:
                 return
             self.learned = learned = refined
             await self._hass.async_add_executor_job(self._keep, learned, rows)
+        self.to_review = await self._hass.async_add_executor_job(review, learned.head, rows)
+        self._on_progress()
         if self._wants_bank(learned) and learned.head and rows.covers(learned.head.classes):
             self._bank = (learned.lens.fingerprint, await async_make_bank(self._hass, learned.lens))
             plausibility = await self._hass.async_add_executor_job(self._judge, learned.lens, rows)

@@ -2,7 +2,7 @@
 
 from .background import Background, Place, Sighting, edges, learn as learn_background
 from .clutter import VERSION as CLUTTER_VERSION, encoded as drawn_clutter
-from .condition import Condition, Conditions, measure_picture
+from .condition import Condition, measure_picture
 from .embedder import BUILTIN, Embedder, open_embedder
 from .errors import (
     CorruptModel,
@@ -27,6 +27,7 @@ from .network.columns import known_weight, refined_weight
 from .network.export import export_model, labels_text
 from .network.trial import exported_answers, layer_answers
 from .parts import foreign_emphasis, joined_weight, network_length, network_part, same_extractor
+from .prepared import Seen, Wanted
 from .published.catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, find as find_file
 from .published.download import Partial
 from .runtimes.choice import Choice, Rejected
@@ -36,6 +37,7 @@ from .runtimes.litert import (
     installable as litert_installable,
 )
 from .runtimes.runtime import RuntimeChoice
+from .thumbnail import change as thumbnail_change, thumbnail
 
 __all__ = [
     "BUILTIN",
@@ -47,7 +49,6 @@ __all__ = [
     "Background",
     "Choice",
     "Condition",
-    "Conditions",
     "CorruptModel",
     "DownloadError",
     "DownloadNotStored",
@@ -66,11 +67,13 @@ __all__ = [
     "Rejected",
     "RuntimeChoice",
     "RuntimeUnavailable",
+    "Seen",
     "SelfTestFailed",
     "Sighting",
     "UnknownNetworkClass",
     "UnsupportedModel",
     "UnsupportedOperator",
+    "Wanted",
     "WrongContent",
     "WrongLabels",
     "check_picture",
@@ -94,5 +97,7 @@ __all__ = [
     "open_embedder",
     "refined_weight",
     "same_extractor",
+    "thumbnail",
+    "thumbnail_change",
     "to_jpeg",
 ]

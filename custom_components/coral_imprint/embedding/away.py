@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import layout
-from .condition import Conditions
 from .errors import NotAPicture, RuntimeUnavailable
 from .frame import WHOLE, Region
-from .prepared import FrameTimes, embed_each, fingerprint, prepare
+from .prepared import FrameTimes, Prepared, Seen, Wanted, embed_each, fingerprint, prepare_changed
 from .runtimes.choice import Choice
 
 
@@ -30,8 +29,6 @@ class AwayEmbedder(ABC):
         """How the runtime came to be used."""
         self.frames = 0
         """Pictures embedded so far, however many regions of each."""
-        self.conditions = Conditions()
-        """What the pictures embedded last were like."""
         self._size = size
         self._network_length = length
         self._worker = worker
@@ -65,18 +62,28 @@ class AwayEmbedder(ABC):
 
         Raises NotAPicture; RuntimeUnavailable once the embedder was closed; and as the way to the network does.
         """
+        return [seen.vector for seen in await self.see(picture, [Wanted(region) for region in regions])]
+
+    async def see(self, picture: bytes, wanted: Sequence[Wanted]) -> list[Seen]:
+        """Embed several regions of a picture from a single decode, but for those that hardly differ from what was seen before.
+
+        Raises as `embed_regions`.
+        """
         if self._closed:
             raise RuntimeUnavailable("the engine was stopped")
         loop = asyncio.get_running_loop()
         start = loop.time()
-        parts = await loop.run_in_executor(self._worker, prepare, picture, regions, self._size, self.conditions)
-        networks = await asyncio.gather(
-            *(self._embed_away(pixels) for part in parts if (pixels := part.pixels) is not None)
-        )
-        joined = [part.joined(network) for part, network in zip(parts, networks, strict=True)]
-        self._times.add(loop.time() - start)
-        self.frames += 1
-        return joined
+        parts = await loop.run_in_executor(self._worker, prepare_changed, picture, wanted, self._size)
+        found = list(await asyncio.gather(*(self._seen(part) for part in parts)))
+        if not all(seen.reused for seen in found):
+            self._times.add(loop.time() - start)
+            self.frames += 1
+        return found
+
+    async def _seen(self, part: Prepared | Seen) -> Seen:
+        if isinstance(part, Seen):
+            return part
+        return part.seen(await self._embed_away(part.pixels) if part.pixels is not None else None)
 
     async def embed_many(
         self, pictures: Sequence[bytes], region: Region = WHOLE

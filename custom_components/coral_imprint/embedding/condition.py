@@ -3,11 +3,9 @@
 Measured on the small whole frame that the layout descriptor is made of, or that is cut beside it from the same decode.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 import math
-import threading
 from typing import Final
 
 import numpy as np
@@ -28,7 +26,6 @@ FLAT: Final = 14
 LEFT_OUT: Final = 0.03
 """Part of the pixels left out at either end: dead pixels, a burnt-in clock."""
 
-_REMEMBERED: Final = 16
 _LEFT_OUT: Final = round(LEFT_OUT * layout.SIZE[0] * layout.SIZE[1])
 # Rec. 601 luma in 1/256, of gamma-coded values.
 _LUMA: Final = np.array([77, 150, 29], np.float32) / np.float32(256)
@@ -69,32 +66,5 @@ def measure(pixels: NDArray[np.uint8]) -> Condition:
 
 
 def measure_picture(picture: bytes) -> Condition:
-    """Decode a picture and measure it; where it is embedded too, `Conditions` has that already. Raises NotAPicture."""
+    """Decode a picture and measure it, which no look needs: embedders do it beside their own work. Raises NotAPicture."""
     return measure(cut(picture, [VIEW])[0])
-
-
-class Conditions:
-    """What the pictures embedded last were like, so that none is decoded twice. For any thread."""
-
-    def __init__(self) -> None:
-        """Begin without any."""
-        self._last: OrderedDict[tuple[int, int], Condition] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def note(self, picture: bytes, condition: Condition) -> None:
-        """Remember what a picture was like, for as long as fifteen others come after it."""
-        with self._lock:
-            self._last[_key(picture)] = condition
-            self._last.move_to_end(_key(picture))
-            while len(self._last) > _REMEMBERED:
-                self._last.popitem(last=False)
-
-    def of(self, picture: bytes) -> Condition | None:
-        """Return what a picture was like; None where it wasn't embedded lately."""
-        with self._lock:
-            return self._last.get(_key(picture))
-
-
-def _key(picture: bytes) -> tuple[int, int]:
-    """Return what stands for a picture in this process: its bytes' keyed hash, which Python computes once."""
-    return hash(picture), len(picture)

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import layout
-from .condition import Conditions
 from .errors import ModelError, NotAPicture, RuntimeUnavailable
 from .frame import WHOLE, Region
-from .prepared import FrameTimes, fingerprint, prepare
+from .prepared import FrameTimes, Seen, Wanted, fingerprint, prepare_changed
 from .runtimes.choice import Choice, choose_runtime
 from .runtimes.runtime import Runtime, RuntimeChoice
 
@@ -39,8 +38,6 @@ class Embedder:
         """How the runtime came to be used."""
         self.frames = 0
         """Pictures embedded so far, however many regions of each."""
-        self.conditions = Conditions()
-        """What the pictures embedded last were like."""
         self._runtime = runtime
         self._worker = worker
         # Without a thread until many pictures come at once.
@@ -80,8 +77,15 @@ class Embedder:
 
         Raises NotAPicture, and RuntimeUnavailable once the embedder was closed.
         """
+        return [seen.vector for seen in await self.see(picture, [Wanted(region) for region in regions])]
+
+    async def see(self, picture: bytes, wanted: Sequence[Wanted]) -> list[Seen]:
+        """Embed several regions of a picture from a single decode, but for those that hardly differ from what was seen before.
+
+        Raises as `embed_regions`.
+        """
         self._check_open()
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self._embed, picture, regions)
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self._embed, picture, wanted)
 
     async def embed_many(
         self, pictures: Sequence[bytes], region: Region = WHOLE
@@ -100,7 +104,8 @@ class Embedder:
             for number, picture in waiting:
                 self._check_open()
                 try:
-                    (found[number],) = await loop.run_in_executor(thread, self._embed_views, picture, (region,))
+                    (seen,) = await loop.run_in_executor(thread, self._embed_views, picture, (Wanted(region),))
+                    found[number] = seen.vector
                     self.frames += 1
                 except NotAPicture as error:
                     found[number] = error
@@ -113,19 +118,18 @@ class Embedder:
         if self._closed:
             raise RuntimeUnavailable("the engine was stopped")
 
-    def _embed(self, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
+    def _embed(self, picture: bytes, wanted: Sequence[Wanted]) -> list[Seen]:
         """Do the work, in the worker, and count it."""
         start = time.perf_counter()
-        vectors = self._embed_views(picture, regions, self.conditions)
-        self._times.add(time.perf_counter() - start)
-        self.frames += 1
-        return vectors
+        found = self._embed_views(picture, wanted)
+        if not all(seen.reused for seen in found):
+            self._times.add(time.perf_counter() - start)
+            self.frames += 1
+        return found
 
-    def _embed_views(
-        self, picture: bytes, regions: Sequence[Region], conditions: Conditions | None = None
-    ) -> list[NDArray[np.float32]]:
-        parts = prepare(picture, regions, self._runtime.input_size if self._runtime else None, conditions)
-        return [part.joined(self._network(part.pixels)) for part in parts]
+    def _embed_views(self, picture: bytes, wanted: Sequence[Wanted]) -> list[Seen]:
+        parts = prepare_changed(picture, wanted, self._runtime.input_size if self._runtime else None)
+        return [part if isinstance(part, Seen) else part.seen(self._network(part.pixels)) for part in parts]
 
     def _network(self, pixels: NDArray[np.uint8] | None) -> NDArray[np.float32] | None:
         """Run the network where there is one. One picture at a time has it, by its own lock."""

@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .condition import Conditions
 from .errors import NotAPicture
 from .frame import WHOLE, Region
+from .prepared import Seen, Wanted
 from .runtimes.choice import Choice
 
 
@@ -39,10 +39,6 @@ class PictureEmbedder(Protocol):
     def length(self) -> int:
         """Length of the embedding."""
 
-    @property
-    def conditions(self) -> Conditions:
-        """What the pictures embedded last by `embed` and `embed_regions` were like."""
-
     def fingerprint(self, region: Region = WHOLE) -> str:
         """All that an embedding depends on: vectors of different fingerprints must never meet."""
 
@@ -51,6 +47,12 @@ class PictureEmbedder(Protocol):
 
     async def embed_regions(self, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
         """Embed several regions of a picture from a single decode. Raises EmbeddingError."""
+
+    async def see(self, picture: bytes, wanted: Sequence[Wanted]) -> list[Seen]:
+        """Embed several regions of a picture from a single decode, but for those that hardly differ from what was seen before.
+
+        Raises EmbeddingError.
+        """
 
     async def embed_many(
         self, pictures: Sequence[bytes], region: Region = WHOLE

@@ -11,12 +11,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import layout
-from .condition import VIEW as WHOLE_FRAME, Conditions, measure
+from .condition import VIEW as WHOLE_FRAME, Condition, measure
 from .errors import NotAPicture
 from .frame import VERSION as FRAME_VERSION, Region, View, cut
+from .thumbnail import change, thumbnail
 
 TIMED_FRAMES: Final = 32
 """How many of the last frames the time per frame is the median of."""
+
+
+class Seen(NamedTuple):
+    """One region of a picture, embedded."""
+
+    vector: NDArray[np.float32]
+    """The embedding, (length,), of length 1."""
+    thumbnail: NDArray[np.float32]
+    """What was embedded, at 16 × 16: see `thumbnail`. Not of the picture in hand, where an earlier embedding was taken for it."""
+    condition: Condition
+    """What the whole frame in hand is like."""
+    reused: bool = False
+    """Whether it is an earlier picture's, which this one hardly differs from."""
+
+
+class Wanted(NamedTuple):
+    """A region to embed, unless it hardly differs from what was embedded before."""
+
+    region: Region
+    before: Seen | None = None
+    """By the same embedder, of the same region."""
+    least_change: float = 0.0
+    """Of the thumbnails, in percent, under which ``before`` is taken; 0: it never is."""
 
 
 class Prepared(NamedTuple):
@@ -28,9 +52,16 @@ class Prepared(NamedTuple):
     layout: NDArray[np.float32]
     """The layout described, shape (`layout.LENGTH`,)."""
 
+    thumbnail: NDArray[np.float32]
+    condition: Condition
+
     def joined(self, network: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Return the region's embedding, of length 1, from the network's."""
         return layout.join(network, self.layout)
+
+    def seen(self, network: NDArray[np.float32] | None) -> Seen:
+        """Return the region embedded, from the network's embedding of it."""
+        return Seen(self.joined(network), self.thumbnail, self.condition)
 
 
 def views(region: Region, network: tuple[int, int] | None) -> list[View]:
@@ -40,24 +71,35 @@ def views(region: Region, network: tuple[int, int] | None) -> list[View]:
     return [*part, View(region, *network)] if network else part
 
 
-def prepare(
-    picture: bytes, regions: Sequence[Region], network: tuple[int, int] | None, conditions: Conditions | None = None
-) -> list[Prepared]:
+def prepare(picture: bytes, regions: Sequence[Region], network: tuple[int, int] | None) -> list[Prepared]:
     """Cut regions out of a picture, from a single decode, and describe them. ``network``: its width and height.
 
-    ``conditions`` is told what the whole frame is like. Raises NotAPicture.
+    Raises NotAPicture.
     """
-    asked = [view for region in regions for view in views(region, network)]
-    if conditions is not None and WHOLE_FRAME not in asked:
+    parts = prepare_changed(picture, [Wanted(region) for region in regions], network)
+    return [part for part in parts if isinstance(part, Prepared)]  # all of them: nothing was seen before
+
+
+def prepare_changed(picture: bytes, wanted: Sequence[Wanted], network: tuple[int, int] | None) -> list[Prepared | Seen]:
+    """Do as `prepare`, but for regions that hardly differ from what was seen before: in their place that is returned.
+
+    Raises NotAPicture.
+    """
+    asked = [view for one in wanted for view in views(one.region, network)]
+    if WHOLE_FRAME not in asked:
         asked.append(WHOLE_FRAME)  # smaller than any region's view asks for: it changes nothing of the others
-    pixels = cut(picture, asked)
-    if conditions is not None:
-        conditions.note(picture, measure(pixels[asked.index(WHOLE_FRAME)]))
-    cuts = iter(pixels)
-    prepared = []
-    for _ in regions:
+    pieces = cut(picture, asked)
+    condition = measure(pieces[asked.index(WHOLE_FRAME)])
+    cuts = iter(pieces)
+    prepared: list[Prepared | Seen] = []
+    for one in wanted:
         small = next(cuts)
-        prepared.append(Prepared(next(cuts) if network else None, layout.describe(small)))
+        pixels = next(cuts) if network else None
+        seen = thumbnail(small)
+        if one.before is not None and change(one.before.thumbnail, seen) < one.least_change:
+            prepared.append(one.before._replace(condition=condition, reused=True))
+        else:
+            prepared.append(Prepared(pixels, layout.describe(small), seen, condition))
     return prepared
 
 

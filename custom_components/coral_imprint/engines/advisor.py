@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..classifiers.coordinator import ClassifierCoordinator
 from ..classifiers.rows import by_class
+from ..const import RUNTIME_EDGETPU, RUNTIME_REMOTE
 from ..embedding import DEFAULT, EmbeddingError, ModelError, PictureEmbedder, open_embedder
 from ..errors import as_home_assistant_error, translated
 from ..imprinting import Advice, Candidate, Example, ImprintingError, Validation, advise, cross_validate
@@ -41,6 +42,10 @@ class Recommendation:
     advice: Advice
     unusable: dict[str, str]
     """Why, by extractor."""
+    titles: dict[str, str]
+    """What each is called."""
+    present: str | None = None
+    """The engine's own, where a server or an Edge TPU executes it: the others are on this machine."""
 
     @property
     def extractor(self) -> str:
@@ -58,7 +63,7 @@ class Recommendation:
             "extractors": [
                 {
                     "extractor": one.key,
-                    "title": title(one.key),
+                    "title": self.titles[one.key],
                     "accuracy": round(100 * one.validation.accuracy, 1),
                     "milliseconds": round(one.cost, 2),
                     "tested_examples": len(one.validation.trials),
@@ -72,7 +77,7 @@ class Recommendation:
     def as_markdown(self) -> str:
         """Return it as a list to read, in no language: names and figures."""
         return "\n".join(
-            f"- {'**' if one.key == self.extractor else ''}{title(one.key)}{'** ✔' if one.key == self.extractor else ''}"
+            f"- {f'**{self.titles[one.key]}** ✔' if one.key == self.extractor else self.titles[one.key]}"
             f": {100 * one.validation.accuracy:.0f}% · {one.cost:.1f} ms"
             for one in self.candidates
         )
@@ -86,12 +91,14 @@ async def async_recommend(
 ) -> Recommendation:
     """Compare the extractors at hand on the classifiers' examples. ``on_progress`` hears 0 to 1.
 
-    Embeddings are kept, so that a second comparison, and the change to another extractor, are quick. Looks and teaching go on
+    What an engine has on a server or an Edge TPU is compared with those that this machine executes. Embeddings are kept, so that a second comparison, and the change to another extractor, are quick. Looks and teaching go on
     meanwhile. Raises HomeAssistantError.
     """
-    keys = [choice.key for choice in await async_choices(hass) if choice.at_hand]
+    titles = {choice.key: title(choice.key) for choice in await async_choices(hass) if choice.at_hand}
+    if present := _elsewhere(engine):
+        titles[present] = engine.title
     done = 0
-    total = max(1, len(keys) * sum(sum(classifier.learner.examples.counts().values()) for classifier in classifiers))
+    total = max(1, len(titles) * sum(sum(classifier.learner.examples.counts().values()) for classifier in classifiers))
 
     def one_more() -> None:
         nonlocal done
@@ -101,12 +108,12 @@ async def async_recommend(
 
     candidates: list[Candidate] = []
     unusable: dict[str, str] = {}
-    for key in keys:
+    for key, name in titles.items():
         try:
             async with _borrowed(hass, engine, key) as embedder:
                 candidate = await _async_try(hass, key, embedder, classifiers, one_more)
         except EmbeddingError as err:
-            _LOGGER.warning("%s can't be compared: %s", title(key), err)
+            _LOGGER.warning("%s can't be compared: %s", name, err)
             unusable[key] = str(err)
             continue
         except ImprintingError as err:
@@ -115,17 +122,21 @@ async def async_recommend(
             raise translated(ServiceValidationError, "too_few_examples")
         candidates.append(candidate)
     candidates.sort(key=lambda candidate: candidate.cost)
-    advice = await hass.async_add_executor_job(advise, candidates, DEFAULT)
-    return Recommendation(tuple(candidates), advice, unusable)
+    # Too little to go by is no reason to leave a server or a device.
+    advice = await hass.async_add_executor_job(advise, candidates, present or DEFAULT)
+    return Recommendation(tuple(candidates), advice, unusable, titles, present)
+
+
+def _elsewhere(engine: Engine) -> str | None:
+    """Return what tells an engine's own extractor from one of the same name on this machine; None where they are the same."""
+    runtime = engine.embedder.runtime
+    return f"{engine.embedders.extractor}@{runtime}" if runtime in {RUNTIME_REMOTE, RUNTIME_EDGETPU} else None
 
 
 @asynccontextmanager
 async def _borrowed(hass: HomeAssistant, engine: Engine, key: str) -> AsyncIterator[PictureEmbedder]:
-    """Open an extractor as the engine would; the one in use is not opened twice. Raises EmbeddingError.
-
-    What a server calls by an extractor's name need not be that one.
-    """
-    if key == engine.embedders.extractor and not engine.settings.is_remote:
+    """Open an extractor as the engine would; the one in use is not opened twice. Raises EmbeddingError."""
+    if key == (_elsewhere(engine) or engine.embedders.extractor):
         yield engine.embedder
         return
     if (source := await async_source(hass, key)) is None:

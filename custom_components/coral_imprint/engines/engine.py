@@ -11,6 +11,7 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.util import dt as dt_util
 
 from ..classifiers.coordinator import ClassifierCoordinator
+from ..classifiers.shared import Shared, Tally
 from ..const import DOMAIN, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from ..embedding import (
     BUILTIN,
@@ -58,11 +59,22 @@ class Engine:
         self.classifiers: dict[str, ClassifierCoordinator] = {}
         self.embedders = Embedders(hass, self._used_embedders, self._trouble, self._device_changed)
         self._watch = DeviceWatch(hass, entry)
+        self._shared = Shared(hass, entry, self.embedders)
 
     @property
     def embedder(self) -> PictureEmbedder:
         """What new and moving classifiers use."""
         return self.embedders.current
+
+    @property
+    def title(self) -> str:
+        """What the user calls it."""
+        return self._entry.title
+
+    @property
+    def tally(self) -> Tally:
+        """How often its classifiers looked, and what was spared."""
+        return self._shared.tally
 
     def _used_embedders(self) -> Iterator[PictureEmbedder]:
         return (coordinator.learner.learned.lens.embedder for coordinator in self.classifiers.values())
@@ -237,7 +249,7 @@ class Engine:
                     self._rename_device(subentry_id, settings.name)
 
     async def _async_add(self, subentry_id: str, settings: ClassifierSettings) -> None:
-        coordinator = ClassifierCoordinator(self._hass, self._entry, subentry_id, settings, self.embedders)
+        coordinator = ClassifierCoordinator(self._hass, self._entry, subentry_id, settings, self._shared)
         await coordinator.async_start()
         self.classifiers[subentry_id] = coordinator
         for listener in self._classifier_listeners:

@@ -1,7 +1,8 @@
 """Engines on inference servers: what they serve, and embedders on them through Home Assistant's shared session."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 from aiohttp import ClientSession
 from homeassistant.core import HomeAssistant
@@ -13,10 +14,12 @@ from ..const import PIXEL_RANGES
 from ..embedding import (
     WHOLE,
     Choice,
-    Conditions,
     EmbeddingError,
+    Extractor,
     NotAPicture,
     Region,
+    Seen,
+    Wanted,
     errors as embedding_errors,
     remote,
 )
@@ -38,11 +41,6 @@ class ServerEmbedder:
     def extractor(self) -> str:
         """Identity of the extractor."""
         return self._remote.extractor
-
-    @property
-    def conditions(self) -> Conditions:
-        """What the pictures embedded last were like."""
-        return self._remote.conditions
 
     @property
     def choice(self) -> Choice:
@@ -83,6 +81,11 @@ class ServerEmbedder:
         with self._watched():
             return await self._remote.embed_regions(picture, regions)
 
+    async def see(self, picture: bytes, wanted: Sequence[Wanted]) -> list[Seen]:
+        """Embed several regions of a picture, but for those that hardly differ from what was seen before. Raises EmbeddingError."""
+        with self._watched():
+            return await self._remote.see(picture, wanted)
+
     async def embed_many(
         self, pictures: Sequence[bytes], region: Region = WHOLE
     ) -> list[NDArray[np.float32] | NotAPicture]:
@@ -92,6 +95,14 @@ class ServerEmbedder:
         """
         with self._watched():
             return await self._remote.embed_many(pictures, region)
+
+    def likely(self, extractors: Iterable[Extractor]) -> list[Extractor]:
+        """Return the published extractors that the servers' model may be made from, the likeliest first."""
+        return self._remote.likely(extractors)
+
+    def is_model(self, data: bytes, *, proofs: Path) -> bool:
+        """Return whether a TFLite file is the servers' model. Blocking. Raises EmbeddingError where it can't be used here."""
+        return self._remote.is_model(data, proofs=proofs)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from homeassistant.config_entries import ConfigEntryState, ConfigSubentryFlow, SubentryFlowResult
+from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState, ConfigSubentryFlow, SubentryFlowResult
 from homeassistant.const import CONF_NAME
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
@@ -11,24 +11,25 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.util import slugify
 
 from ..classifiers.frames import async_grab, resolve_camera
+from ..classifiers.triggers import resolved, stored
 from ..const import (
     BIN_FOLDER,
     CONF_BACKGROUND,
     CONF_CAMERA,
     CONF_CLASSES,
     CONF_FOLDER,
+    CONF_LIGHT,
+    CONF_TRIGGERS,
     DOMAIN,
-    ENTER_AT,
     EXPORTS_FOLDER,
     MODELS_FOLDER,
-    SECTION_DECISION,
     SECTION_REGION,
-    STAY_AT,
+    SECTION_WHEN,
     SUBENTRY_CLASSIFIER,
 )
 from ..embedding import EmbeddingError, Region
 from ..imprinting import ImprintingError, check_labels
-from ..models import data_folder, region_from_percent
+from ..models import data_folder, region_from_percent, stays_above_enter
 from .forms import class_labels, classifier_schema
 
 
@@ -83,9 +84,12 @@ class ClassifierFlow(ConfigSubentryFlow):
         )
 
     def _stored(self, answers: dict[str, Any]) -> dict[str, Any]:
-        """Return what is kept of the answers: the camera by registry id, which survives its renaming."""
-        registered = er.async_get(self.hass).async_get(answers[CONF_CAMERA])
-        return answers | {CONF_CAMERA: registered.id if registered else answers[CONF_CAMERA]}
+        """Return what is kept of the answers: entities by registry id, which survives their renaming."""
+        when = {**answers[SECTION_WHEN]}
+        when[CONF_TRIGGERS] = [stored(self.hass, entity_id) for entity_id in when[CONF_TRIGGERS]]
+        if light := when.get(CONF_LIGHT):
+            when[CONF_LIGHT] = stored(self.hass, light)
+        return answers | {CONF_CAMERA: stored(self.hass, answers[CONF_CAMERA]), SECTION_WHEN: when}
 
     def _shown(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the form shows of a classifier that is there."""
@@ -94,14 +98,20 @@ class ClassifierFlow(ConfigSubentryFlow):
             shown[CONF_CAMERA] = resolve_camera(self.hass, data[CONF_CAMERA])
         except HomeAssistantError:
             del shown[CONF_CAMERA]  # it was removed: ask for another
+        when = {**data.get(SECTION_WHEN, {})}
+        triggers = (resolved(self.hass, trigger) for trigger in when.get(CONF_TRIGGERS, ()))
+        when[CONF_TRIGGERS] = [entity_id for entity_id in triggers if entity_id]
+        when[CONF_LIGHT] = resolved(self.hass, when[CONF_LIGHT]) if CONF_LIGHT in when else None
+        shown[SECTION_WHEN] = when
         return shown
 
     async def _async_check(self, answers: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
         """Return what is wrong with the answers, by field, and the messages' placeholders."""
         if not answers[CONF_NAME].strip():
             return {CONF_NAME: "name_missing"}, {}
-        decision = answers[SECTION_DECISION]
-        if decision[STAY_AT.key] > decision[ENTER_AT.key]:
+        if own := self._own(answers[SECTION_WHEN][CONF_TRIGGERS]):
+            return {"base": "own_trigger"}, {"entity_id": own}
+        if stays_above_enter(answers):
             return {"base": "stay_above_enter"}, {}
         try:
             check_labels(class_labels(answers))
@@ -109,6 +119,14 @@ class ClassifierFlow(ConfigSubentryFlow):
         except (ImprintingError, EmbeddingError) as err:
             return {CONF_CLASSES if isinstance(err, ImprintingError) else "base": err.key}, err.details
         return await self._async_check_camera(answers[CONF_CAMERA], region)
+
+    def _own(self, triggers: list[str]) -> str | None:
+        """Return one of the triggers that says what this very classifier found, None where there is none."""
+        if self.source != SOURCE_RECONFIGURE:
+            return None
+        registry, own = er.async_get(self.hass), self._get_reconfigure_subentry().subentry_id
+        found = ((trigger, registry.async_get(trigger)) for trigger in triggers)
+        return next((trigger for trigger, known in found if known and known.config_subentry_id == own), None)
 
     async def _async_check_camera(self, camera: str, region: Region) -> tuple[dict[str, str], dict[str, str]]:
         embedder = self._get_entry().runtime_data.embedder

@@ -24,8 +24,10 @@ from homeassistant.helpers.selector import (
 from homeassistant.helpers.translation import async_get_translations
 import voluptuous as vol
 
+from ..classifiers.lighting import DOMAINS as LIGHT_DOMAINS
 from ..const import (
     ANY_DEVICE,
+    BURST_OPTIONS,
     CAMERA_PROBLEMS,
     CONF_BACKGROUND,
     CONF_CAMERA,
@@ -33,13 +35,16 @@ from ..const import (
     CONF_DEVICE,
     CONF_EXTRACTOR,
     CONF_HEAD,
+    CONF_LIGHT,
     CONF_PIXEL_RANGE,
     CONF_REJECT_FOREIGN,
     CONF_RUNTIME,
     CONF_SERVERS,
+    CONF_TRIGGERS,
     CONF_UNAVAILABLE_ON,
     DECISION_OPTIONS,
     DOMAIN,
+    GATE_OPTIONS,
     HEAD_AUTO,
     INTERVAL,
     PIXEL_RANGES,
@@ -48,6 +53,8 @@ from ..const import (
     SECTION_DECISION,
     SECTION_HEALTH,
     SECTION_REGION,
+    SECTION_WHEN,
+    SETTLE,
     THREADS,
     NumberOption,
 )
@@ -152,6 +159,18 @@ async def async_text(hass: HomeAssistant, about: str, option: str) -> str:
     return texts.get(f"component.{DOMAIN}.selector.{about}.options.{option}", option)
 
 
+def _when_schema() -> vol.Schema:
+    return vol.Schema(
+        {
+            vol.Optional(CONF_TRIGGERS, default=list): EntitySelector(EntitySelectorConfig(multiple=True)),
+            **_numbers(BURST_OPTIONS),
+            **_numbers(GATE_OPTIONS),
+            vol.Optional(CONF_LIGHT): EntitySelector(EntitySelectorConfig(domain=[*LIGHT_DOMAINS])),
+            **_numbers([SETTLE]),
+        }
+    )
+
+
 def classifier_schema(*, new: bool) -> vol.Schema:
     """Return the classifier's form; only a new classifier is asked for its first classes."""
     classes: dict[vol.Marker, Any] = {
@@ -165,6 +184,7 @@ def classifier_schema(*, new: bool) -> vol.Schema:
             **(classes if new else {}),
             **_numbers([INTERVAL]),
             vol.Required(SECTION_REGION): section(vol.Schema(_numbers(REGION_EDGES)), {"collapsed": True}),
+            vol.Optional(SECTION_WHEN, default=dict): section(_when_schema(), {"collapsed": True}),
             vol.Required(SECTION_DECISION): section(
                 vol.Schema(
                     {

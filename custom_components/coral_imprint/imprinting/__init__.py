@@ -6,7 +6,7 @@ from .budget import Budget, Doubt, Thresholds, as_rules, outcomes, thresholds
 from .cache import EmbeddingCache
 from .calibration import hold_out
 from .choosing import KINDS, Chosen, choose, fit_kind
-from .decision import Decision, Limits, Rules, Verdict
+from .decision import Decision, Finding, Limits, Rules, Verdict
 from .erasing import erase_example
 from .errors import (
     ClassExists,
@@ -33,6 +33,7 @@ from .plausibility import Bank, Plausibility, fit_plausibility, make_bank
 from .prediction import Estimate
 from .records import Example, LearnedClass, Report
 from .report import Evaluation, evaluate
+from .review import to_review
 from .shelf import EmbeddingShelf, InUse
 from .store import ExampleStore
 from .versions import HeadVersions, Version
@@ -57,6 +58,7 @@ __all__ = [
     "Evaluation",
     "Example",
     "ExampleStore",
+    "Finding",
     "Groups",
     "Head",
     "HeadVersions",
@@ -113,4 +115,5 @@ __all__ = [
     "purge",
     "save_known",
     "thresholds",
+    "to_review",
 ]

@@ -96,6 +96,14 @@ class ExampleStore:
         return sorted(chosen, key=lambda one: (one.captured, one.id))
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many examples each class has, by class id; classes without any are there too."""
+        counts = dict.fromkeys(self._filed.classes, 0)
+        for one in self._filed.examples.values():
+            counts[one.class_id] = counts.get(one.class_id, 0) + 1
+        return counts
+
+    @property
     def taught(self) -> str:
         """A digest (32 hexadecimal digits) of what is taught: classes, whether background, and the examples of each.
 

@@ -81,3 +81,18 @@ def test_no_such_module(package: Path) -> None:
     os.close(leash)
     assert process.returncode == 1
     assert "embedding.nothing" in said
+
+
+def test_takes_nothing_of_the_parents(package: Path, tmp_path: Path) -> None:
+    """A descriptor that the parent left open to its children is closed, and its folder is not kept."""
+    (package / "program.py").write_text("import os; print(os.getcwd(), os.path.exists('/proc/self/fd/77'))")
+    with (tmp_path / "open").open("w") as file:
+        os.dup2(file.fileno(), 77)
+    line = [sys.executable, "-P", str(package / "room" / "launcher.py"), "program"]
+    stdin, leash = os.pipe()
+    try:
+        out = subprocess.run(line, stdin=stdin, capture_output=True, text=True, check=False, pass_fds=(77,), timeout=30)
+    finally:
+        for descriptor in (77, stdin, leash):
+            os.close(descriptor)
+    assert out.stdout.split() == ["/", "False"], out.stderr

@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeAlias
 
 from .pipes import Leash, Lines
 from .private_folder import PrivateFolder
+from .process import Process
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -208,29 +209,18 @@ class Child:
         loop = asyncio.get_running_loop()
         self._ended = loop.create_future()
         await loop.run_in_executor(None, self.socket.unlink, True)
+        process = Process(self._command.line(self.socket), self._command.variables())
         with Leash() as leash:
             async with Lines(self.lines) as lines:
-                process = await self._execute(leash.fd, lines.fd)
                 try:
+                    await process.start(leash.fd, lines.fd)
                     leash.handed_over()
                     lines.handed_over()
                     return await self._watch(process)
                 finally:
                     await self._finish(process)
 
-    async def _execute(self, stdin: int, stderr: int) -> asyncio.subprocess.Process:
-        """Start the process, in a session of its own: a terminal's interrupt is for the parent alone."""
-        return await asyncio.create_subprocess_exec(
-            *self._command.line(self.socket),
-            stdin=stdin,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=stderr,
-            env=self._command.variables(),
-            cwd="/",
-            start_new_session=True,
-        )
-
-    async def _watch(self, process: asyncio.subprocess.Process) -> tuple[Trouble, str, float | None]:
+    async def _watch(self, process: Process) -> tuple[Trouble, str, float | None]:
         """Wait until the server has ended or has to."""
         waiting = asyncio.create_task(process.wait())
         waiting.add_done_callback(self._note_exit)
@@ -273,19 +263,19 @@ class Child:
         await asyncio.wait((self._ended,), timeout=seconds)
         return self._ended.result() if self._ended.done() else None
 
-    async def _finish(self, process: asyncio.subprocess.Process) -> None:
+    async def _finish(self, process: Process) -> None:
         """End the process, by force where it does not end by itself."""
-        if process.returncode is not None:
+        if process.pid is None or process.returncode is not None:
             return
-        process.terminate()
+        process.send(signal.SIGTERM)
         if await _within(process, self._patience.grace):
             return
-        process.kill()
+        process.send(signal.SIGKILL)
         if not await _within(process, self._patience.grace):
             _LOGGER.error("The server (process %s) can't be killed; its driver may hang", process.pid)
 
 
-async def _within(process: asyncio.subprocess.Process, seconds: float) -> bool:
+async def _within(process: Process, seconds: float) -> bool:
     """Return whether a process ends within ``seconds``."""
     try:
         await asyncio.wait_for(process.wait(), seconds)

@@ -34,6 +34,12 @@ def end_with_parent(pipe: int = 0) -> None:
         sys.exit("The parent is gone")
 
 
+def leave_parents_place() -> None:
+    """Close what the parent had open besides the standard streams, and keep no folder of its busy."""
+    os.closerange(3, 1 + max(map(int, os.listdir("/proc/self/fd"))))  # noqa: PTH208 - numbers, not paths
+    os.chdir("/")
+
+
 def leave_no_core() -> None:
     """Let an abort leave no copy of the memory behind: a device that fails every minute would fill the disk."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -54,6 +60,7 @@ def import_package(folder: Path) -> None:
 def main() -> None:
     """Run the module that the command line names, as ``python -m`` would."""
     end_with_parent()
+    leave_parents_place()
     leave_no_core()
     module, *arguments = sys.argv[1:]
     import_package(Path(__file__).resolve().parents[1])

@@ -1,7 +1,7 @@
 """Picture → unit vector by inference servers: decode, region and layout here, the network there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from ..away import AwayEmbedder
 from ..errors import InvalidAddress, NoSuchModel, ServerRefused, UnusableAnswer
+from ..published.catalogue import Extractor
 from ..serving.protocol import Message
 from .address import Address
 from .answers import read_names
 from .batches import Batches
 from .contract import Contract
 from .endpoint import Endpoint, Transport
+from .files import is_model, likely
 from .notes import identity
 from .pool import DEFAULT_PACE, Member, Pace, Pool
 from .settings import DEFAULT_ACCESS, NOTHING_KNOWN, Access, ModelOptions
@@ -54,6 +56,15 @@ class RemoteEmbedder(AwayEmbedder):
     def servers(self) -> Sequence[Member]:
         """The servers and how they are, in the order in which they are preferred."""
         return self._pool.members
+
+    def likely(self, extractors: Iterable[Extractor]) -> list[Extractor]:
+        """Return the published extractors that the model may be made from, the likeliest first."""
+        told = next((member.endpoint.sha256 for member in self._pool.members if member.endpoint.sha256), None)
+        return likely(extractors, self._pool.probe, self._size, told)
+
+    def is_model(self, data: bytes, *, threads: int = 1, proofs: Path | None = None) -> bool:
+        """Return whether a TFLite file is the model: see `files.is_model`. Blocking."""
+        return is_model(data, self._pool.probe, self._size, threads=threads, proofs=proofs)
 
     async def _embed_away(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return await self._batches.embed(pixels)

@@ -62,6 +62,8 @@ class Endpoint:
         self.name = transport.name
         self.contract: Contract | None = None
         """What was agreed on; None before `agree`."""
+        self.sha256: str | None = None
+        """SHA-256 of the file that the server says the model is made from, in hexadecimal; None where it doesn't tell."""
         self._answered: str | None = None
         """The version that answered last, where the server says."""
         self._known: set[str | None] = set()
@@ -84,13 +86,14 @@ class Endpoint:
         try:
             info = read_model(await self._transport.get(model_path(self._model, self._options.version)))
             proposed = propose(info, self._model, self._options)
-            contract, probe = await self._tested(proposed, published_sha256(info, self._options))
+            sha256 = published_sha256(info, self._options)
+            contract, probe = await self._tested(proposed, sha256)
             if expected is not None and not probe.same(expected):
                 raise ModelChanged("The model embeds the test pictures otherwise than before")
         except EmbeddingError as error:
             raise self._named(error) from error.__cause__
         _LOGGER.debug("Agreed with %s: %s", self.name, contract)
-        self.contract = contract
+        self.contract, self.sha256 = contract, sha256
         if len(self._known) > _VERSIONS:
             self._known.clear()
         self._known.add(self._answered)

@@ -1,0 +1,130 @@
+"""The actions that change classes and examples, and take such changes back."""
+
+from typing import Final
+
+from homeassistant.const import ATTR_NAME
+from homeassistant.core import ServiceCall, ServiceResponse, SupportsResponse
+from homeassistant.helpers import config_validation as cv
+import voluptuous as vol
+
+from ..classifiers.coordinator import ClassifierCoordinator
+from ..const import ATTR_BACKGROUND, ATTR_CLASS, ATTR_COUNT, ATTR_EXAMPLE, ATTR_FILE, ATTR_INTERVAL, ATTR_KNOWN
+from ..imprinting import Change, ExampleStore
+from .action import CLASS, Action
+from .known import async_add_known
+from .pictures import async_read_file
+
+_SECONDS = vol.All(cv.positive_time_period, vol.Range(max=cv.time_period(3600)))
+
+
+async def _capture_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    label = call.data[ATTR_CLASS]
+    if file := call.data.get(ATTR_FILE):
+        ids = await classifier.async_file_picture(label, await async_read_file(call.hass, file))
+    else:
+        interval = call.data[ATTR_INTERVAL].total_seconds()
+        ids = await classifier.async_capture(label, call.data[ATTR_COUNT], interval)
+    return {"examples": list(ids)}
+
+
+async def _imprint(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    return {"examples": dict(await classifier.async_imprint())}
+
+
+async def _add_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    label, background = call.data[ATTR_CLASS], call.data[ATTR_BACKGROUND]
+    if known := call.data.get(ATTR_KNOWN):
+        learned = await async_add_known(call.hass, classifier, label, background, known)
+    else:
+        learned = await classifier.async_change(
+            lambda store: store.add_class(label, background), call.service, look=False
+        )
+    return {"class": learned.label, "id": learned.id}
+
+
+async def _rename_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    old, new = call.data[ATTR_CLASS], call.data[ATTR_NAME]
+    await classifier.async_change(
+        lambda store: store.rename_class(store.class_named(old).id, new), call.service, look=False
+    )
+    return None
+
+
+async def _remove_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    label = call.data[ATTR_CLASS]
+    await classifier.async_change(lambda store: store.remove_class(store.class_named(label).id), call.service)
+    return None
+
+
+async def _relabel_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    example, label = call.data[ATTR_EXAMPLE], call.data[ATTR_CLASS]
+    await classifier.async_change(
+        lambda store: store.relabel_example(example, store.class_named(label).id), call.service
+    )
+    return None
+
+
+async def _remove_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    example = call.data[ATTR_EXAMPLE]
+    await classifier.async_change(lambda store: store.remove_example(example), call.service)
+    return None
+
+
+async def _erase_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    await classifier.async_erase(call.data[ATTR_EXAMPLE], call.service)
+    return None
+
+
+def _described(change: Change, classifier: ClassifierCoordinator) -> ServiceResponse:
+    """Return a change as an action answers: what kind, of what, when it was made."""
+    learned = classifier.learner.classes.get(change.id)
+    return {
+        "change": change.kind,
+        "of": learned.label if learned else change.id,
+        "made": change.at.isoformat(),
+    }
+
+
+async def _undo(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    return _described(await classifier.async_change(ExampleStore.undo, call.service), classifier)
+
+
+async def _redo(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    return _described(await classifier.async_change(ExampleStore.redo, call.service), classifier)
+
+
+TEACHING: Final = (
+    Action(
+        name="capture_example",
+        handler=_capture_example,
+        fields={
+            **CLASS,
+            vol.Exclusive(ATTR_FILE, "source"): cv.path,
+            vol.Optional(ATTR_COUNT, default=1): vol.All(vol.Coerce(int), vol.Range(min=1, max=100)),
+            vol.Optional(ATTR_INTERVAL, default=1): _SECONDS,
+        },
+        response=SupportsResponse.OPTIONAL,
+    ),
+    Action(name="imprint", handler=_imprint, fields={}, response=SupportsResponse.OPTIONAL),
+    Action(
+        name="add_class",
+        handler=_add_class,
+        fields={
+            **CLASS,
+            vol.Optional(ATTR_BACKGROUND, default=False): cv.boolean,
+            vol.Optional(ATTR_KNOWN): vol.All(cv.ensure_list, [cv.string]),
+        },
+        response=SupportsResponse.OPTIONAL,
+    ),
+    Action(name="rename_class", handler=_rename_class, fields={**CLASS, vol.Required(ATTR_NAME): cv.string}),
+    Action(name="remove_class", handler=_remove_class, fields=CLASS),
+    Action(
+        name="relabel_example",
+        handler=_relabel_example,
+        fields={vol.Required(ATTR_EXAMPLE): cv.string, **CLASS},
+    ),
+    Action(name="remove_example", handler=_remove_example, fields={vol.Required(ATTR_EXAMPLE): cv.string}),
+    Action(name="erase_example", handler=_erase_example, fields={vol.Required(ATTR_EXAMPLE): cv.string}),
+    Action(name="undo", handler=_undo, fields={}, response=SupportsResponse.OPTIONAL),
+    Action(name="redo", handler=_redo, fields={}, response=SupportsResponse.OPTIONAL),
+)
