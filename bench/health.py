@@ -16,7 +16,7 @@ from pathlib import Path
 import random
 import sys
 import time
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ EVERY: Final = 600.0
 """Seconds between two looks of the simulated days."""
 MORNING, EVENING, DAY = 7 * 3600.0, 18 * 3600.0, 86400.0
 
-type Edges = NDArray[np.complex64]
+Edges: TypeAlias = NDArray[np.complex64]
 
 
 class Look(NamedTuple):
@@ -93,10 +93,10 @@ def dull(paths: Iterable[Path]) -> Counter[str]:
     return found
 
 
-def learned(paths: Sequence[Path], count: int, chance: random.Random) -> tuple[Background | None, list[Path]]:
-    """Learn the background from some of a camera's frames; return it and the other frames."""
-    taught = chance.sample(paths, count)
-    return learn_background([seen(opened(path)) for path in taught]), [path for path in paths if path not in taught]
+def learned(classes: Sequence[Sequence[Path]], count: int, chance: random.Random) -> Background | None:
+    """Learn the background from some frames of each class, ``count`` in all."""
+    taught = [chance.sample(list(paths), min(len(paths), count // len(classes))) for paths in classes]
+    return learn_background([[seen(opened(path)) for path in paths] for paths in taught])
 
 
 def opened(path: Path) -> Image.Image:
@@ -152,15 +152,17 @@ def moved(folder: Path, count: int, days: int, by_day_only: bool, seed: int) -> 
         teachable = [path for path in paths if path.parent.name == "day"] if by_day_only else paths
         if len(teachable) < count:
             continue
-        background, rest = learned(teachable, count, chance)
+        # There is nothing to tell apart here: classes are drawn by lot.
+        taught = chance.sample(teachable, count)
+        background = learned([taught[::2], taught[1::2]], count, chance)
         if background is None:
             without += 1
             continue
-        rest += [path for path in paths if path not in teachable]
+        rest = [path for path in paths if path not in taught]
         other = [path for key, others in cameras.items() if key != name for path in others]
         found = looks(background, rest, other, chance)
-        for move in single:
-            single[move].update(look.places[move].value for look in found)
+        for move, counts in single.items():
+            counts.update(look.places[move].value for look in found)
             over_days[move].append(told(found, move, days, chance))
     return {
         "cameras": len(cameras),
@@ -186,7 +188,9 @@ def in_time(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """Look at one camera's frames in time order (files named date ``__`` time), taught from the first third of them."""
     paths = sorted(folder.glob("*/*.jpg"), key=lambda path: path.name)
     third = len(paths) // 3
-    background, _ = learned(paths[:third], count, random.Random(seed))
+    names = sorted({path.parent.name for path in paths})
+    classes = [[path for path in paths[:third] if path.parent.name == name] for name in names]
+    background = learned(classes, count, random.Random(seed))
     if background is None:
         return {"frames": len(paths), "without_a_background": 1}
     where = Whereabouts()

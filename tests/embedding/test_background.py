@@ -52,7 +52,9 @@ def lit(picture: Image.Image, light: float) -> Image.Image:
 
 
 def taught(picture: Image.Image) -> Background:
-    background = learn_background([look(lit(picture, light)) for light in (1.0, 0.7, 1.2, 0.4)])
+    background = learn_background(
+        [[look(lit(picture, light)) for light in lights] for lights in ((1.0, 0.7), (1.2, 0.4))]
+    )
     assert background
     return background
 
@@ -94,11 +96,14 @@ def test_nothing_can_be_said_of_another_scene() -> None:
 
 
 def test_no_background_is_learned_of_few_frames_or_none_alike() -> None:
-    same = [look(lit(street(), light)) for light in (1.0, 0.6)]
-    assert learn_background(same) is None
-    assert learn_background([look(street(seed)) for seed in range(8)]) is None
-    flat = Image.new("RGB", (640, 480), (90, 120, 80))
-    assert learn_background([look(flat)] * 5) is None
+    lights = [look(lit(street(), light)) for light in (1.0, 0.6, 1.3, 0.8)]
+    assert learn_background([lights[:2], lights[2:]]) is not None
+    assert learn_background([lights[:1], lights[1:2]]) is None, "too few"
+    assert learn_background([lights]) is None, "what a single class shows may be the class"
+    assert learn_background([[], lights]) is None
+    assert learn_background([lights, [look(street(seed)) for seed in range(3)]]) is None, "each class has to show it"
+    assert learn_background([[look(street(seed)) for seed in range(4)], [look(street(9))] * 2]) is None
+    assert learn_background([[look(Image.new("RGB", (640, 480), (90, 120, 80)))] * 3] * 2) is None
 
 
 def test_edges_are_bounded_and_blind_to_contrast() -> None:
@@ -126,13 +131,17 @@ def test_genuine_cameras_by_day_and_night() -> None:
         if len(paths) < 20:
             continue
         pictures = [Image.open(path).convert("RGB") for path in random.sample(paths, 14)]
-        if (background := learn_background([look(picture) for picture in pictures[:6]])) is None:
+        if (
+            background := learn_background(
+                [[look(picture) for picture in half] for half in (pictures[:3], pictures[3:6])]
+            )
+        ) is None:
             continue
         for picture in pictures[6:]:
             for name, move in {"none": {}, **MOVES}.items():
                 found[name].append(background.find(look(picture, **move)).place)
     share = {name: places.count(Place.ELSEWHERE) / len(places) for name, places in found.items()}
-    assert len(found["none"]) > 70
+    assert len(found["none"]) > 50
     assert share["none"] == 0
     assert found["none"].count(Place.SAME) > 0.9 * len(found["none"])
     assert share["a little"] > 0.8 and share["down"] > 0.8

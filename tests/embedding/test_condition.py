@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 import pytest
 
-from embedding import WHOLE, Region, measure_picture, open_embedder
-from embedding.condition import Condition, Conditions, measure
-from embedding.errors import NotAPicture
-from embedding.prepared import prepare
+from embedding import WHOLE, Region, Seen, Wanted, measure_picture, open_embedder
+from embedding.condition import Condition, measure
+from embedding.frame import cut
+from embedding.layout import describe
+from embedding.prepared import prepare, views
 
 from .pictures import scene
 
@@ -73,36 +74,29 @@ def test_genuine_nights_without_their_light_are_black() -> None:
 
 
 def test_measured_from_the_decode_of_the_look_itself() -> None:
-    """A region's embedding is the same with the whole frame cut beside it."""
+    """Whatever the region, the whole frame is measured; and what is embedded is the same with it cut beside it."""
     picture = jpeg(np.asarray(scene(640, 360)))
+    alone = measure_picture(picture)
     for region in (WHOLE, Region(0.1, 0.2, 0.5, 0.9)):
         for network in (None, (224, 224)):
-            conditions = Conditions()
-            (alone,) = prepare(picture, [region], network)
-            (beside,) = prepare(picture, [region], network, conditions)
-            assert np.array_equal(alone.layout, beside.layout)
-            assert network is None or np.array_equal(alone.pixels, beside.pixels)  # type: ignore[arg-type]
-            found = conditions.of(picture)
-            assert found is not None
-            assert np.abs(found.luma.astype(int) - measure_picture(picture).luma).max() <= 24
-            assert found.ends == pytest.approx(measure_picture(picture).ends, abs=6)
+            (prepared,) = prepare(picture, [region], network)
+            pixels = cut(picture, views(region, network))
+            assert np.array_equal(prepared.layout, describe(pixels[0]))
+            assert network is None or np.array_equal(prepared.pixels, pixels[1])  # type: ignore[arg-type]
+            assert np.abs(prepared.condition.luma.astype(int) - alone.luma).max() <= 24
+            assert prepared.condition.ends == pytest.approx(alone.ends, abs=6)
 
 
-def test_an_embedder_remembers_what_its_last_pictures_were_like() -> None:
-    pictures = [jpeg(np.full((64, 64, 3), level)) for level in range(0, 240, 10)]
-
-    async def run() -> list[Condition | None]:
+def test_of_the_picture_in_hand_even_where_an_earlier_embedding_is_taken() -> None:
+    async def run() -> tuple[Seen, Seen]:
         async with open_embedder() as embedder:
-            for picture in pictures:
-                await embedder.embed(picture)
-            with pytest.raises(NotAPicture):
-                await embedder.embed(b"<html>")
-            assert embedder.conditions.of(b"<html>") is None
-            return [embedder.conditions.of(picture) for picture in pictures]
+            (first,) = await embedder.see(jpeg(np.full((64, 64, 3), 3)), [Wanted(WHOLE)])
+            (second,) = await embedder.see(jpeg(np.full((64, 64, 3), 250)), [Wanted(WHOLE, first, 101)])
+            return first, second
 
-    found = asyncio.run(run())
-    assert [condition is not None for condition in found] == [False] * 8 + [True] * 16
-    assert [verdict(condition) for condition in found if condition] == ["blinded"] * 16
+    first, second = asyncio.run(run())
+    assert second.reused and second.vector is first.vector
+    assert (verdict(first.condition), verdict(second.condition)) == ("black", "blinded")
 
 
 def test_luma() -> None:

@@ -2,17 +2,12 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from io import BytesIO
-from typing import Any
 
 from homeassistant.components.repairs import DOMAIN as REPAIRS
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
-import numpy as np
-from PIL import Image, ImageDraw
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
@@ -20,37 +15,12 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.coral_imprint.classifiers import checkup, frames
 from custom_components.coral_imprint.classifiers.health import Problem
 from custom_components.coral_imprint.const import CAMERA_PROBLEMS
-from custom_components.coral_imprint.issues import CAMERA_FIXABLE, CAMERA_ISSUES, async_report_camera
+from custom_components.coral_imprint.issues import CAMERA_FIXABLE, CAMERA_ISSUES
 
-from .conftest import CAMERA, DOMAIN, FakeCamera, act, draw, settled, state, teach, told
+from .conftest import CAMERA, FakeCamera, act, draw, settled, state, teach, told
+from .faulty import OPEN, PROBLEM, look, mend, plain, yard
 
-OPEN, PROBLEM = "binary_sensor.gate_open", "sensor.gate_camera_problem"
 Clock = Callable[[float], None]
-
-
-def plain(level: int, seed: int = 0) -> bytes:
-    """Return a JPEG of one grey and a sensor's noise."""
-    noise = np.random.default_rng(seed).normal(level, 2, (240, 320, 3)).clip(0, 255).astype(np.uint8)
-    buffer = BytesIO()
-    Image.fromarray(noise).save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
-
-
-def yard(gate: str, seed: int, shift: int = 0) -> bytes:
-    """Return a JPEG of a gate in a yard full of things, by a camera turned by some pixels."""
-    rng = np.random.default_rng(7)
-    picture = Image.new("RGB", (400, 240), (90, 110, 100))
-    canvas = ImageDraw.Draw(picture)
-    for _ in range(60):
-        x, y, width, height = rng.integers((0, 0, 10, 10), (390, 230, 70, 60))
-        shade = tuple(int(level) for level in rng.integers(0, 255, 3))
-        canvas.rectangle((x, y, x + width, y + height), fill=shade)
-    canvas.rectangle((160, 80, 240, 180), fill=(200, 190, 60) if gate == "closed" else (30, 30, 30))
-    noise = np.random.default_rng(seed).normal(0, 4, (240, 320, 3))
-    seen = np.asarray(picture.crop((40 + shift, 0, 360 + shift, 240)), np.float64) + noise
-    buffer = BytesIO()
-    Image.fromarray(seen.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -66,15 +36,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return passes
 
 
-async def look(hass: HomeAssistant, engine: MockConfigEntry) -> dict[str, Any] | str:
-    """Look; return the answer, or the key of the error."""
-    try:
-        answer: dict[str, Any] = await act(hass, engine, "look")
-    except HomeAssistantError as err:
-        return err.translation_key or ""
-    return answer
-
-
 async def unavailable_on(hass: HomeAssistant, engine: MockConfigEntry, *problems: str) -> None:
     """Choose with which problems the sensors are unavailable, as the form does."""
     subentry = engine.subentries["gate_id"]
@@ -87,15 +48,6 @@ async def learned(hass: HomeAssistant) -> None:
     """Let the time pass after which the background is learned."""
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=checkup.LEARN_AFTER + 1))
     await settled(hass)
-
-
-async def mend(client: Any, issue_id: str, *answers: dict[str, Any]) -> dict[str, Any]:
-    """Go through an issue's fix flow."""
-    step = await (await client.post("/api/repairs/issues/fix", json={"handler": DOMAIN, "issue_id": issue_id})).json()
-    for answer in answers:
-        step = await (await client.post(f"/api/repairs/issues/fix/{step['flow_id']}", json=answer)).json()
-    found: dict[str, Any] = step
-    return found
 
 
 SHOWN: dict[str, tuple[bytes | Exception, str]] = {
@@ -195,7 +147,7 @@ async def test_by_choice_the_last_answer_is_kept_for_the_hold_time(
     await teach(hass, engine, camera, "closed", "open")
     await unavailable_on(hass, engine)
     now = [5000.0]
-    monkeypatch.setattr("custom_components.coral_imprint.classifiers.coordinator.monotonic", lambda: now[0])
+    monkeypatch.setattr("custom_components.coral_imprint.classifiers.judge.monotonic", lambda: now[0])
     camera.frame = HomeAssistantError("hiccup")
     for _ in range(2):
         answer = await look(hass, engine)
@@ -327,102 +279,3 @@ def test_every_problem_has_its_words() -> None:
     assert set(Problem) > CAMERA_FIXABLE
     assert checkup.camera_error(Problem.MOVED).translation_key == "camera_moved"
     assert checkup.camera_error(Problem.FROZEN).translation_key == "camera_frozen"
-
-
-# --- the camera's entity --------------------------------------------------------------------------------------------
-
-
-async def test_a_camera_that_goes_is_noticed_at_once(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
-) -> None:
-    await teach(hass, engine, camera, "closed", "open")
-    hass.states.async_set(CAMERA, "unavailable")
-    await settled(hass)
-    assert (state(hass, OPEN), state(hass, PROBLEM)) == ("unavailable", "unavailable")
-    hass.states.async_set(CAMERA, "idle")
-    await settled(hass)
-    assert (state(hass, OPEN), state(hass, PROBLEM)) == ("on", "ok")
-
-
-async def test_a_disabled_camera(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera) -> None:
-    await teach(hass, engine, camera, "closed", "open")
-    registry = er.async_get(hass)
-    registry.async_update_entity(CAMERA, disabled_by=er.RegistryEntryDisabler.USER)
-    await settled(hass)
-    assert (state(hass, OPEN), state(hass, PROBLEM)) == ("unavailable", "disabled")
-    assert told(hass)["camera_disabled"].is_fixable
-    registry.async_update_entity(CAMERA, disabled_by=None)
-    (other,) = hass.config_entries.async_entries("fake")
-    assert await hass.config_entries.async_reload(other.entry_id)
-    await settled(hass)
-    assert (state(hass, OPEN), state(hass, PROBLEM), told(hass)) == ("on", "ok", {})
-
-
-async def test_a_removed_camera_that_comes_back(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
-) -> None:
-    """Home Assistant gives it its registry id again, and it is followed as before."""
-    await teach(hass, engine, camera, "closed", "open")
-    er.async_get(hass).async_remove(CAMERA)
-    await settled(hass)
-    assert (state(hass, OPEN), state(hass, PROBLEM)) == ("unavailable", "missing")
-    assert told(hass).keys() == {"camera_missing"}
-    (other,) = hass.config_entries.async_entries("fake")
-    assert await hass.config_entries.async_reload(other.entry_id)
-    await settled(hass)
-    await look(hass, engine)
-    assert (state(hass, OPEN), state(hass, PROBLEM), told(hass)) == ("on", "ok", {})
-    hass.states.async_set(CAMERA, "unavailable")
-    await settled(hass)
-    assert state(hass, PROBLEM) == "unavailable", "noticed without a look"
-
-
-async def test_a_camera_is_replaced(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, hass_client: ClientSessionGenerator
-) -> None:
-    assert await async_setup_component(hass, REPAIRS, {})
-    await teach(hass, engine, camera, "closed", "open")
-    registry = er.async_get(hass)
-    stored = engine.subentries["gate_id"].data["camera"]
-    registry.async_remove(CAMERA)
-    await settled(hass)
-    issue = told(hass)["camera_missing"]
-    client = await hass_client()
-    step = await mend(client, issue.issue_id, {"camera": "camera.nowhere"})
-    assert (step["type"], step["errors"]) == ("form", {"camera": "camera_unavailable"})
-    registry.deleted_entities.clear()  # forgotten for good: what comes is another entity
-    (other,) = hass.config_entries.async_entries("fake")
-    assert await hass.config_entries.async_reload(other.entry_id)
-    await settled(hass)
-    camera.frame = b"<html>"
-    step = await mend(client, issue.issue_id, {"camera": CAMERA})
-    assert step["errors"] == {"camera": "not_a_picture"}
-    camera.show("open", 5)
-    step = await mend(client, issue.issue_id, {"camera": CAMERA})
-    assert step["type"] == "create_entry"
-    await settled(hass)
-    assert engine.subentries["gate_id"].data["camera"] not in {stored, CAMERA}, "by registry id again"
-    await look(hass, engine)
-    assert (state(hass, OPEN), state(hass, PROBLEM), told(hass)) == ("on", "ok", {})
-
-
-@pytest.mark.parametrize("problem", ["missing", "moved"])
-async def test_a_flow_of_a_classifier_that_is_gone(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, hass_client: ClientSessionGenerator, problem: str
-) -> None:
-    assert await async_setup_component(hass, REPAIRS, {})
-    coordinator = engine.runtime_data.classifiers["gate_id"]
-    async_report_camera(hass, engine, "another_id", coordinator.name, problem)
-    step = await mend(await hass_client(), told(hass)[CAMERA_ISSUES[problem]].issue_id)
-    assert (step["type"], step["reason"]) == ("abort", "engine_not_loaded")
-
-
-async def test_a_removed_classifier_leaves_no_issue(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
-) -> None:
-    er.async_get(hass).async_remove(CAMERA)
-    await settled(hass)
-    assert told(hass).keys() == {"camera_missing"}
-    assert hass.config_entries.async_remove_subentry(engine, "gate_id")
-    await settled(hass)
-    assert told(hass) == {}

@@ -18,6 +18,7 @@ from ..engines.lens import Lens
 from ..errors import as_update_failed, core_errors_translated, translated
 from ..imprinting import ExampleStore, ImprintingError
 from ..models import ClassifierSettings, stays_above_enter
+from ..troubles import Troubles
 from .checkup import Checkup
 from .frames import OWN, SAME_MOMENT, Frames
 from .gate import Gate
@@ -56,6 +57,8 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
+        self.troubles = Troubles()
+        """What looks failed by."""
         self.class_to_teach: str | None = None
         """Id of the class that the user chose to capture examples of."""
         self._embedders = shared.embedders
@@ -137,8 +140,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         except (EmbeddingError, ImprintingError) as err:
             _LOGGER.error("%s: the examples could not be embedded: %s", self.name, err)
             return
-        if before.lens != lens:
-            await self._embedders.async_close_unused()
+        await self._embedders.async_close_unused()
         if self.settings.watching and (before.lens != lens or (self.learner.learned.head and not before.head)):
             await self.async_refresh()
 
@@ -224,6 +226,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     def _failed(self, err: UpdateFailed) -> Reading:
         """Return the last answer where the user wants that of what is wrong with the camera. Raises ``err`` else."""
+        self.troubles.note(err.translation_key or "other")
         verdict = self._judge.failed(self.settings.rules.hold)
         problem = self.checkup.async_failed(err.translation_key)
         if self.data is None or not self.checkup.is_tolerated(problem):
@@ -325,6 +328,12 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         if look:
             await self.async_refresh()
         return result
+
+    @callback
+    def async_examples_arrived(self) -> None:
+        """Follow examples and classes that were filed without being embedded: in the background, and imprint in the end."""
+        self._classes_changed()
+        self.async_follow_lens()
 
     async def async_erase(self, example_id: str, why: str) -> None:
         """Remove an example for good, imprint what is left, and look. Raises HomeAssistantError."""

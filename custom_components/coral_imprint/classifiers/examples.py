@@ -130,11 +130,12 @@ class Examples:
         """Change the store (classes, labels). Raises what the store raises."""
         return await self._hass.async_add_executor_job(change, self._store)
 
-    def sample(self, count: int, since: datetime | None) -> list[Example]:
-        """Return examples captured since then (None: ever), ``count`` at most, spread evenly over their order in time."""
-        found = [one for one in self._store.examples() if since is None or one.captured >= since]
-        step = max(1.0, (len(found) - 1) / max(1, count - 1))
-        return [found[round(number * step)] for number in range(min(count, len(found)))]
+    def sample(self, count: int, since: datetime | None) -> list[list[Example]]:
+        """Return examples of each class captured since then (None: ever), ``count`` in all at most, spread over their order in time."""
+        found = [self._store.examples(class_id) for class_id in self.classes]
+        found = [[one for one in examples if since is None or one.captured >= since] for examples in found]
+        each = max(1, count // max(1, sum(bool(examples) for examples in found)))
+        return [examples[:: max(1, -(-len(examples) // each))] for examples in found if examples]
 
     def read(self, example: Example) -> bytes:
         """Return an example's picture. Raises StoreFailed. Blocking."""

@@ -129,22 +129,30 @@ class Background:
         return _judge(_CENTRES[self._textured.ravel()][found], moved)
 
 
-def learn(frames: Sequence[NDArray[np.complex64]]) -> Background | None:
-    """Return what taught frames (their `edges`) have in common; None where that doesn't recognise most of them.
+def learn(classes: Sequence[Sequence[NDArray[np.complex64]]]) -> Background | None:
+    """Return what taught frames (their `edges`, by class) have in common; None where that doesn't tell where a camera looks.
 
-    It doesn't where they are too few, or show hardly any background: then nothing can be said of other frames.
+    It doesn't where there is a single class: what is in all its frames may be what makes the class. Nor where most frames of some
+    class aren't recognised by what all others have in common: then there is hardly any background, and nothing can be said of
+    other frames. Classes weigh the same, however many frames they have.
     """
-    if len(frames) < MIN_EXAMPLES:
+    taught = [np.stack(frames) for frames in classes if len(frames)]
+    if len(taught) < 2 or sum(len(frames) for frames in taught) < MIN_EXAMPLES:
         return None
-    stacked = np.stack(frames)
-    total = stacked.sum(axis=0)
-    background = Background(total / np.float32(len(frames)))
+    totals = [frames.sum(axis=0) for frames in taught]
+    means = [total / np.float32(len(frames)) for total, frames in zip(totals, taught, strict=True)]
+    background = Background(np.mean(means, axis=0))
     if not background.recognisable:
         return None
-    # Each by the others alone.
-    others = (Background((total - own) / np.float32(len(frames) - 1)) for own in stacked)
-    recognised = sum(other.stays(own, _ALIKE) for other, own in zip(others, stacked, strict=True))
-    return background if recognised * 2 > len(frames) else None
+    for index, (total, frames) in enumerate(zip(totals, taught, strict=True)):
+        others = means[:index] + means[index + 1 :]
+        recognised = 0
+        for own in frames:  # each by the others alone
+            rest = [(total - own) / np.float32(len(frames) - 1)] if len(frames) > 1 else []
+            recognised += Background(np.mean(others + rest, axis=0)).stays(own, _ALIKE)
+        if recognised * 2 <= len(frames):
+            return None
+    return background
 
 
 def _judge(at: NDArray[np.complex128], moved: NDArray[np.complex128]) -> Sighting:
