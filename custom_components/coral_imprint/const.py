@@ -79,12 +79,16 @@ SECTIONS: Final = (SECTION_REGION, SECTION_WHEN, SECTION_DECISION)
 
 # Actions
 ATTR_CLASS: Final = "class"
+ATTR_CLASSES: Final = "classes"
 ATTR_COUNT: Final = "count"
 ATTR_EXAMPLE: Final = "example"
 ATTR_FILE: Final = "file"
+ATTR_IMAGE: Final = "image"
 ATTR_INTERVAL: Final = "interval"
 ATTR_BACKGROUND: Final = "background"
 ATTR_KNOWN: Final = "known"
+ATTR_MEDIA: Final = "media"
+ATTR_MEDIA_CONTENT_ID: Final = "media_content_id"
 ATTR_SEARCH: Final = "search"
 ATTR_VERSION: Final = "version"
 

@@ -17,6 +17,7 @@ from .imprinting import (
     UnknownClass,
     UnknownExample,
     UnreadablePicture,
+    UnusableArchive,
 )
 
 # What the person who called an action can mend: no stack trace in the log for these.
@@ -29,6 +30,7 @@ _USER_ERRORS = (
     UnknownClass,
     UnknownExample,
     UnreadablePicture,
+    UnusableArchive,
 )
 
 

@@ -9,11 +9,12 @@ from homeassistant.helpers import issue_registry as ir
 from .const import DOMAIN
 from .embedding import CATALOGUE, DownloadError, EmbeddingError, Rejected
 from .engines.extractors import title
-from .models import EngineSettings, models_folder
+from .models import EngineSettings, data_folder, models_folder
 
 EXTRACTOR = "extractor"
 RUNTIME = "runtime"
 EDGETPU = "edgetpu"
+REFUSED = "refused"
 
 
 def _issue_id(entry: ConfigEntry, kind: str) -> str:
@@ -75,6 +76,25 @@ def async_report_runtime(hass: HomeAssistant, entry: ConfigEntry, rejected: Reje
 def async_report_edgetpu(hass: HomeAssistant, entry: ConfigEntry) -> None:
     """Tell that an engine's Edge TPU is away."""
     _tell(hass, entry, EDGETPU, "edgetpu_away", {"engine": entry.title})
+
+
+@callback
+def async_report_refused(hass: HomeAssistant, entry: ConfigEntry, classifiers: list[str], reason: str) -> None:
+    """Tell that the disk refuses the folders of some classifiers, which don't look until they can be read."""
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        _issue_id(entry, REFUSED),
+        is_fixable=False,
+        severity=ir.IssueSeverity.ERROR,
+        translation_key="classifiers_refused",
+        translation_placeholders={
+            "engine": entry.title,
+            "classifiers": ", ".join(classifiers),
+            "folder": str(data_folder(hass)),
+            "reason": reason,
+        },
+    )
 
 
 @callback

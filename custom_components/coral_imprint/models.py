@@ -122,6 +122,11 @@ class EngineSettings:
         return "auto" if self.runtime == "edgetpu" else self.runtime
 
     @property
+    def place(self) -> tuple[object, ...]:
+        """What is executed where, however that is reached."""
+        return (self.extractor, self.runtime, self.servers, self.device, self.pixel_range)
+
+    @property
     def unique_id(self) -> str:
         """There is one engine per extractor and runtime. The built-in extractor has no network to run."""
         if self.is_remote:

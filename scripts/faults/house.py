@@ -12,7 +12,7 @@ import aiohttp
 
 from scripts.simulation.camera import Camera, served
 from scripts.simulation.client import Client, ClientError, onboarded
-from scripts.simulation.demo import add_camera, add_classifier, add_engine
+from scripts.simulation.demo import add_camera, add_classifier, add_engine, say
 from scripts.simulation.driveway import GATE_REGION, Scene, jpeg
 from scripts.simulation.home import Home, running_home
 from tests.embedding.graphs import restart_random, separable
@@ -123,6 +123,7 @@ class House:
     def fail(self, what: str) -> None:
         """Note that something is wrong."""
         self.wrong.append(f"[{time.monotonic() - self.began:.0f} s] {what}")
+        say(self.wrong[-1])
 
     @property
     def data(self) -> Path:

@@ -46,8 +46,18 @@ class Client:
                 raise ClientError(f"{method} {path}: {response.status} {(await response.text())[:500]}")
             return await response.json()
 
+    async def bytes(self, path: str) -> bytes:
+        """Fetch what is no JSON. Raises ClientError."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        async with self._session.get(self.url + path, headers=headers) as response:
+            if response.status >= 400:
+                raise ClientError(f"GET {path}: {response.status}")
+            return await response.read()
+
     async def command(self, kind: str, **fields: object) -> Any:
         """Send a websocket command and return its result. Raises ClientError."""
+        if self._reader.done():
+            raise ClientError("Home Assistant closed the connection")
         self._sent += 1
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         number = self._sent

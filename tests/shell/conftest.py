@@ -37,6 +37,7 @@ from custom_components.coral_imprint.engines import bank, downloads, extractor_f
 from tests.embedding.graphs import restart_random, separable
 
 from .file_server import FileServer
+from .shown import Shown
 
 DOMAIN = "coral_imprint"
 CAMERA = "camera.driveway"
@@ -117,6 +118,14 @@ def own_config_folder(hass: HomeAssistant, tmp_path: Any) -> None:
     """Give each test a configuration folder of its own: examples are files."""
     hass.config.config_dir = str(tmp_path)
     hass.config.allowlist_external_dirs = {str(tmp_path / "allowed")}
+
+
+@pytest.fixture(autouse=True)
+def shown(hass: HomeAssistant) -> Iterator[Shown]:
+    """Hold against the translations whatever a person would be shown in this test."""
+    with Shown(hass) as made:
+        yield made
+    assert not made.troubles, "\n".join(made.troubles)
 
 
 class _Flow(config_entries.ConfigFlow):
@@ -265,8 +274,11 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 async def knowing_a_gate(
     hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera, data: dict[str, Any]
 ) -> AsyncIterator[MockConfigEntry]:
-    """Set an engine up as it is told, with a classifier that knows a gate, and unload it in the end."""
+    """Set an engine up as it is told, with a classifier that knows a gate and embeds every picture, and unload it in the end."""
     hass.config_entries.async_update_entry(entry, data=data)
+    subentry = entry.subentries["gate_id"]
+    own = {**subentry.data, "when": {"least_change": 0}}
+    hass.config_entries.async_update_subentry(entry, subentry, data=own)
     assert await hass.config_entries.async_setup(entry.entry_id)
     await settled(hass)
     await teach(hass, entry, camera, "closed", "open")

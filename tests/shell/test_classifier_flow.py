@@ -195,3 +195,30 @@ async def test_a_classifier_does_not_look_after_itself(
     assert (result["type"], result["errors"]) == (FlowResultType.FORM, {"base": "own_trigger"})
     assert result["description_placeholders"] == {"entity_id": "sensor.gate_confidence"}
     assert "when" not in engine.subentries["gate_id"].data
+
+
+async def test_a_stopped_engine_changes_no_classifier(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    result = await entry.start_subentry_reconfigure_flow(hass, "gate_id")
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "engine_not_loaded")
+
+
+async def test_mistakes_in_a_change_are_named_and_can_be_mended(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    before = dict(engine.subentries["gate_id"].data)
+    result = await reconfigure_classifier(hass, engine, decision={**DECISION, "stay_at": 90})
+    assert (result["step_id"], result["errors"]) == ("reconfigure", {"base": "stay_above_enter"})
+    suggested = {str(key): (key.description or {}).get("suggested_value") for key in result["data_schema"].schema}
+    assert (suggested["name"], suggested["interval"]) == ("Gate", 10), "what was typed is kept"
+    assert dict(engine.subentries["gate_id"].data) == before
+    form = {key: value for key, value in answers(name="Gate").items() if key not in {"classes", "background"}}
+    result = await hass.config_entries.subentries.async_configure(result["flow_id"], form)
+    assert result["reason"] == "reconfigure_successful"
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+async def test_without_a_name_of_letters_the_folder_has_one(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    await add_classifier(hass, engine, answers(name="…"))
+    assert {subentry.data["folder"] for subentry in engine.subentries.values()} == {"gate", "unknown"}

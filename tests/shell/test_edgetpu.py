@@ -8,22 +8,40 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from homeassistant.config_entries import SOURCE_USER
+from homeassistant.config_entries import SOURCE_USER, ConfigSubentryDataWithId
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 import pytest_socket
 
+from bench.faults import Seen, Tally, Torment, growth, held, problems
 from custom_components.coral_imprint.embedding import devices
 from custom_components.coral_imprint.embedding.edgetpu.child import Patience
 from custom_components.coral_imprint.engines import edge_tpu, engine as engine_module
 
-from .conftest import DOMAIN, FakeCamera, act, change, knowing_a_gate, models, network, settled, state, told, workers
+from .conftest import (
+    DOMAIN,
+    FakeCamera,
+    act,
+    change,
+    classifier_data,
+    device_id,
+    draw,
+    knowing_a_gate,
+    models,
+    network,
+    settled,
+    state,
+    told,
+    workers,
+)
 from .cores import COMPILER, StandIn, compiled, standin_twin
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler (Debian: gcc, libc6-dev)")
+WITH_COMPILER = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler (Debian: gcc, libc6-dev)")
+pytestmark = WITH_COMPILER
 
 PATIENCE = Patience(start=20, watch=0.2, answer=1, misses=3, grace=0.5, first_pause=0.02, longest_pause=0.05)
 CONNECTED = "binary_sensor.built_in_edge_tpu_connected"
@@ -128,6 +146,83 @@ async def test_aborts_cost_no_look(
     assert on_device.runtime_data.embedder.diagnostics()["server"]["starts"] > 5
 
 
+@pytest.fixture
+async def eight(
+    hass: HomeAssistant, camera: FakeCamera, device: Any, tmp_path: Path
+) -> AsyncIterator[tuple[MockConfigEntry, list[str]]]:
+    """Return an engine on a device, and the devices of its eight classifiers, each on a region of its own."""
+    subentries = []
+    for number in range(8):
+        region = {"left": 12 * number, "top": 0, "right": 12 * number + 12, "bottom": 100}
+        decision = classifier_data(hass)["decision"] | {"reject_foreign": False}
+        data = classifier_data(hass, folder=f"gate_{number}", interval=3600, region=region, decision=decision)
+        subentries.append(
+            ConfigSubentryDataWithId(
+                data=data,
+                subentry_id=f"id_{number}",
+                subentry_type="classifier",
+                title=f"Gate {number}",
+                unique_id=None,
+            )
+        )
+    entry = MockConfigEntry(domain=DOMAIN, title="Built-in", data=ON_DEVICE, subentries_data=subentries)
+    entry.add_to_hass(hass)
+    with standin_twin(device, network()):
+        assert await hass.config_entries.async_setup(entry.entry_id)
+        await settled(hass)
+        for number in range(8):
+            for gate in ("closed", "open"):
+                camera.show(gate, number)
+                data = {"device_id": device_id(hass, entry, f"id_{number}"), "class": gate}
+                await hass.services.async_call(DOMAIN, "capture_example", data, blocking=True)
+        yield entry, [device_id(hass, entry, f"id_{number}") for number in range(8)]
+        assert await hass.config_entries.async_unload(entry.entry_id)
+        await settled(hass)
+    assert workers() == 0
+
+
+async def test_chaos(
+    hass: HomeAssistant, eight: tuple[MockConfigEntry, list[str]], camera: FakeCamera, device: Any
+) -> None:
+    """Aborts, a hang and a device that vanishes while eight classifiers look: the short form of ``bench/chaos_home.py``."""
+    entry, classifiers = eight
+    frames = [draw("open", seed) for seed in range(32)]
+    tally, end = Tally(), asyncio.Event()
+    samples: list[dict[str, float]] = []
+
+    async def look(classifier: str) -> None:
+        loop = asyncio.get_running_loop()
+        while not end.is_set():
+            start = loop.time()
+            camera.frame = frames[camera.asked % len(frames)]
+            data = {"device_id": classifier}
+            try:
+                answer: Any = await hass.services.async_call(DOMAIN, "look", data, blocking=True, return_response=True)
+            except HomeAssistantError as error:
+                tally.failed[str(error)] += 1
+            else:
+                tally.add(loop.time() - start)
+                tally.wrong += set(answer["scores"]) != {"open", "closed"}
+            await asyncio.sleep(0.02)
+
+    async def see() -> Seen:
+        return Seen.of(entry.runtime_data.embedder.diagnostics())
+
+    async def sample() -> None:
+        samples.append(held(len(asyncio.all_tasks())))
+
+    async with asyncio.TaskGroup() as group:
+        for classifier in classifiers:
+            group.create_task(look(classifier))
+        await Torment(device, see, poll=0.01).go_on(aborts=6, every=3, sample=sample)
+        end.set()
+    seen = await see()
+    counts = {"aborts": 6, "starts": seen.starts, "by_device": seen.by_device, "by_twin": seen.by_twin}
+    found = tally.report() | counts | {"growth": growth(samples)}
+    assert problems(found, most_seconds=10.0, most_mib=32.0) == []
+    assert found["answers"] > 8 * len(classifiers)
+
+
 async def test_without_the_device_at_first_the_built_in_extractor_serves(
     hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera, device: Any
 ) -> None:
@@ -152,6 +247,40 @@ async def test_without_the_device_at_first_the_built_in_extractor_serves(
         await told_until(hass, {"edgetpu_away"})
         assert await hass.config_entries.async_unload(entry.entry_id)
         assert not told(hass)
+    await settled(hass)
+    assert workers() == 0
+
+
+async def test_another_program_has_the_device_at_the_start(
+    hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera, device: Any
+) -> None:
+    """It is listed and can't be opened, until the other program lets go: that is found out without anybody's help."""
+    hass.config_entries.async_update_entry(entry, data=ON_DEVICE)
+    with standin_twin(device, network()):
+        with device.held():
+            assert await hass.config_entries.async_setup(entry.entry_id)
+            assert state(hass, "sensor.built_in_runtime") == "builtin"
+            assert set(told(hass)) == {"edgetpu_unusable"}
+        await settled(hass)
+        assert state(hass, "sensor.built_in_runtime") == "edgetpu"
+        await look_until(hass, entry, camera, "on")
+        assert not told(hass)
+        # Our own process has it now, and lets go of it in the end.
+        with pytest.raises(BlockingIOError), device.held():
+            pytest.fail("two programs have one device")
+        assert await hass.config_entries.async_unload(entry.entry_id)
+        with device.held():
+            # The twin is known to embed alike: it answers at once, and the device is tried again and again.
+            assert await hass.config_entries.async_setup(entry.entry_id)
+            await told_until(hass, {"edgetpu_away"})
+            await look_until(hass, entry, camera, "off")
+            embedder = entry.runtime_data.embedder
+            async with asyncio.timeout(30):
+                while embedder.diagnostics()["server"]["starts"] < 3:
+                    await asyncio.sleep(0.05)
+        await look_until(hass, entry, camera, "on")
+        await told_until(hass, set())
+        assert await hass.config_entries.async_unload(entry.entry_id)
     await settled(hass)
     assert workers() == 0
 

@@ -27,14 +27,12 @@ from .conftest import (
     settled,
     teach,
 )
-from .cores import COMPILER, Scripted, running, serving
+from .cores import Scripted, running, serving
 from .file_server import FileServer
-from .test_edgetpu import device, on_device  # noqa: F401 - fixtures
+from .test_edgetpu import WITH_COMPILER, device, on_device  # noqa: F401 - fixtures
 from .test_engine_flow import progressed
 from .test_known import LABELS
 from .test_remote import engine_data
-
-WITHOUT_COMPILER = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler (Debian: gcc, libc6-dev)")
 
 
 def exports(hass: HomeAssistant) -> Path:
@@ -67,7 +65,7 @@ async def goes_round(hass: HomeAssistant, entry: MockConfigEntry) -> Any:
 # --- an Edge TPU --------------------------------------------------------------------------------------------------
 
 
-@WITHOUT_COMPILER
+@WITH_COMPILER
 async def test_an_edge_tpus_twin_is_its_file(hass: HomeAssistant, on_device: MockConfigEntry) -> None:  # noqa: F811
     (models(hass) / "mine_labels.txt").write_text("\n".join(LABELS))
     exported = await goes_round(hass, on_device)
@@ -78,7 +76,7 @@ async def test_an_edge_tpus_twin_is_its_file(hass: HomeAssistant, on_device: Moc
     assert (await act(hass, on_device, "import_model", file="gates.tflite"))["added"] == ["open"]
 
 
-@WITHOUT_COMPILER
+@WITH_COMPILER
 async def test_a_twin_that_embeds_otherwise_is_not_taken_for_the_same(
     hass: HomeAssistant,
     on_device: MockConfigEntry,  # noqa: F811
@@ -90,7 +88,7 @@ async def test_a_twin_that_embeds_otherwise_is_not_taken_for_the_same(
         assert await refused(hass, on_device, action) == ("twin_differs", {"extractor": "mine"})
 
 
-@WITHOUT_COMPILER
+@WITH_COMPILER
 @pytest.mark.parametrize("gone", ["mine.tflite", "mine_edgetpu.tflite"])
 async def test_files_of_an_edge_tpu_that_are_gone(
     hass: HomeAssistant,

@@ -12,7 +12,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.coral_imprint.imprinting.wording import TEXTS
 
 from .conftest import DOMAIN, FakeCamera, act, models, state, teach
-from .test_metadata import read
+from .metadata import read
 
 
 def filed(hass: HomeAssistant) -> dict[str, list[str]]:

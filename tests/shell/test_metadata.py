@@ -2,92 +2,141 @@
 
 import ast
 import json
-from pathlib import Path
 import re
 from typing import Any
 
+from awesomeversion import AwesomeVersion, AwesomeVersionException, AwesomeVersionStrategy
 from PIL import Image
 import pytest
-import yaml
+import voluptuous as vol
 
-ROOT = Path(__file__).parents[2]
-HOUSE = ROOT / "custom_components" / "coral_imprint"
+from .metadata import HOUSE, ROOT, SHELL_FILES, read, tree
 
 PURE_PYTHON_OR_MUSL = {"numpy", "pillow", "tflite", "threadpoolctl"}
 """Requirements known to install on Alpine: Home Assistant's own, and wheels without native code."""
 
 
-def read(name: str) -> Any:
-    return json.loads((HOUSE / name).read_text())
+def manifest_schema() -> vol.Schema:
+    """Return what a custom integration's manifest may hold in 2026.10 and 2026.11, as hassfest and HACS have it."""
+    link = vol.All(vol.Url(), vol.Match("https://"))
+    classes = ["assumed_state", "calculated", "cloud_polling", "cloud_push", "local_polling", "local_push"]
+    kinds = ["device", "entity", "hardware", "helper", "hub", "service", "system"]
+    return vol.Schema(
+        {
+            # HACS asks for these six.
+            **{vol.Required(key): str for key in ("domain", "name")},
+            vol.Required("codeowners"): vol.All([vol.Match("@[A-Za-z0-9/-]+$")], vol.Length(min=1)),
+            vol.Required("documentation"): vol.All(link, _not_home_assistants),
+            vol.Required("issue_tracker"): link,
+            vol.Required("version"): _version,
+            vol.Required("integration_type"): vol.In(kinds),
+            vol.Required("iot_class"): vol.In(classes),
+            vol.Required("config_flow"): True,
+            **{vol.Optional(key): bool for key in ("import_executor", "single_config_entry")},
+            **{vol.Optional(key): [str] for key in ("after_dependencies", "dependencies", "loggers", "requirements")},
+            vol.Optional("quality_scale"): vol.In(["bronze", "silver", "gold", "platinum", "custom"]),
+        }
+    )
 
 
-def leaves(node: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
-    if isinstance(node, dict):
-        return {key: value for name, child in node.items() for key, value in leaves(child, (*path, name)).items()}
-    return {path: node}
+def _not_home_assistants(value: str) -> str:
+    if value.startswith("https://www.home-assistant.io/integrations"):
+        raise vol.Invalid("the documentation is the integration's own")
+    return value
+
+
+def _version(value: str) -> str:
+    strategies = AwesomeVersionStrategy
+    AwesomeVersion(value, ensure_strategy=[strategies.CALVER, strategies.SEMVER, strategies.PEP440])
+    return value
 
 
 def test_manifest() -> None:
     manifest = read("manifest.json")
+    manifest_schema()(manifest)
     keys = list(manifest)
     assert keys[:2] == ["domain", "name"]
     assert keys[2:] == sorted(keys[2:])
     assert manifest["domain"] == HOUSE.name
-    assert re.fullmatch(r"\d+\.\d+\.\d+", manifest["version"])
     assert manifest["codeowners"] == ["@coral-imprint"]
     assert f'version = "{manifest["version"]}"' in (ROOT / "pyproject.toml").read_text()
     names = {re.split(r"[=<>~!]", requirement)[0].lower() for requirement in manifest["requirements"]}
     assert names <= PURE_PYTHON_OR_MUSL
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"documentation": "https://www.home-assistant.io/integrations/coral_imprint"},
+        {"documentation": "http://example.org"},
+        {"iot_class": "local"},
+        {"version": "newest"},
+        {"codeowners": []},
+        {"mqtt_topic": "x"},
+    ],
+    ids=str,
+)
+def test_a_wrong_manifest_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises((vol.Invalid, AwesomeVersionException)):
+        manifest_schema()({**read("manifest.json"), **wrong})
+
+
+def test_the_manifest_names_every_integration_that_the_code_uses() -> None:
+    """Those whose code is imported, but for platforms, and for what every Home Assistant has set up."""
+    manifest = read("manifest.json")
+    used: set[str] = set()
+    for path in SHELL_FILES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("homeassistant.components"):
+                parts = str(node.module).split(".")
+                used |= {parts[2]} if len(parts) > 2 else {alias.name for alias in node.names}
+    platforms = {path.stem for path in HOUSE.glob("*.py")}
+    always = {"homeassistant", "persistent_notification"}
+    named = {*manifest["dependencies"], *manifest.get("after_dependencies", [])}
+    assert "camera" in used and used - platforms - always <= named
+    assert named <= used | {"media_source", "image", "http"}
+
+
 def test_hacs() -> None:
+    """``hacs.json`` as HACS's own check and 2026.11's Marketplace read it; the folder as they unpack it."""
     hacs = json.loads((ROOT / "hacs.json").read_text())
-    assert hacs["homeassistant"] == "2026.10.0"
+    flags = ("content_in_root", "hide_default_branch", "render_readme", "zip_release")
+    texts = ("country", "filename", "hacs", "homeassistant", "persistent_directory")
+    vol.Schema(
+        {
+            vol.Required("name"): str,
+            **{vol.Optional(key): bool for key in flags},
+            **{vol.Optional(key): str for key in texts},
+        }
+    )(hacs)
+    assert hacs["homeassistant"] == "2026.10.0" and AwesomeVersion(hacs["homeassistant"]).valid
     assert hacs["name"] == read("manifest.json")["name"]
+    assert not {"content_in_root", "filename", "zip_release"} & hacs.keys()
     assert [
         path.name for path in (ROOT / "custom_components").iterdir() if path.is_dir() and path.name[0] not in "._"
     ] == ["coral_imprint"]
     files = [path for path in HOUSE.rglob("*") if path.is_file()]
     assert len(files) < 50_000 and sum(path.stat().st_size for path in files) < 100 * 2**20
-
-
-def test_services_translations_and_icons_agree() -> None:
-    services = yaml.safe_load((HOUSE / "services.yaml").read_text())
-    texts, icons = read("translations/en.json")["services"], read("icons.json")["services"]
-    assert services.keys() == texts.keys() == icons.keys()
-    for name, service in services.items():
-        assert service["fields"].keys() == texts[name]["fields"].keys(), name
-    from custom_components.coral_imprint.actions import ACTIONS
-
-    assert {action.name for action in ACTIONS} == services.keys()
-    for action in ACTIONS:
-        assert {str(field) for field in action.fields} | {"device_id"} == services[action.name]["fields"].keys()
-
-
-def test_every_error_has_its_message() -> None:
-    messages = read("translations/en.json")["exceptions"]
-    used: set[str] = set()
-    for path in HOUSE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "translated":
-                key = node.args[1]
-                if isinstance(key, ast.Constant):
-                    used.add(str(key.value))
-                    placeholders = set(re.findall(r"{(\w+)}", messages[key.value]["message"]))
-                    given = {keyword.arg for keyword in node.keywords}
-                    assert placeholders <= given, f"{path.name}:{node.lineno}"
-            if isinstance(node, ast.Assign | ast.AnnAssign) and path.name == "errors.py":
-                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-                if ast.unparse(target) == "key" and isinstance(node.value, ast.Constant):
-                    used.add(str(node.value.value))
-    assert sorted(used) == sorted(messages)
+    assert (ROOT / "README.md").is_file() and (ROOT / "LICENSE").is_file()
 
 
 def test_flows_translate_every_field_and_error() -> None:
     texts = read("translations/en.json")
+    from custom_components.coral_imprint.engines.extractors import Choice
+    from custom_components.coral_imprint.flows import forms
     from custom_components.coral_imprint.flows.forms import classifier_schema, engine_schema
 
     steps = texts["config"]["step"]
+    asked = {
+        "server": forms.server_schema(),
+        "model": forms.model_schema([], None),
+        "hassio_confirm": forms.model_schema([], None),
+        "reauth_confirm": forms.token_schema(),
+        "edgetpu": forms.edgetpu_schema([Choice("one", "One", at_hand=True)], []),
+    }
+    for step, schema in asked.items():
+        fields = {str(key) for key in schema.schema}
+        assert fields == steps[step]["data"].keys() == steps[step]["data_description"].keys(), step
     for step in ("local", "choose", "recommended"):
         fields = {str(key) for key in engine_schema([], "installed").schema}
         assert fields == steps[step]["data"].keys() == steps[step]["data_description"].keys()
@@ -116,37 +165,18 @@ def test_what_is_shown_of_runtimes_is_translated() -> None:
     assert texts["selector"]["litert"]["options"].keys() == {"installed", "installable", "no_wheel"}
 
 
-def test_every_issue_has_its_flow() -> None:
-    texts = read("translations/en.json")["issues"]
-    named = set(re.findall(r'"(\w+)"', (HOUSE / "issues.py").read_text()))
-    assert texts.keys() <= named
-    for issue in texts.values():
-        assert issue["title"] and issue["fix_flow"]["step"]["confirm"]["description"]
-
-
-def test_texts_are_fit_to_print() -> None:
-    for path, text in leaves(read("translations/en.json")).items():
-        assert text.strip() == text and text, path
-        assert "://" not in text, f"{path}: links are placeholders"
-        assert "[%key" not in text, path
-
-
 @pytest.mark.parametrize("stem", ["icon", "logo", "dark_icon", "dark_logo"])
 def test_brand(stem: str) -> None:
+    """Sizes as home-assistant/brands asks for them: icons square, 256 and 512; a logo's shorter side 128–256 and 256–512."""
     with Image.open(HOUSE / "brand" / f"{stem}.png") as once, Image.open(HOUSE / "brand" / f"{stem}@2x.png") as twice:
+        assert once.format == twice.format == "PNG"
         assert (2 * once.width, 2 * once.height) == twice.size
         if stem.endswith("icon"):
             assert once.size == (256, 256)
-
-
-def test_quality_scale_names_every_rule() -> None:
-    rules = yaml.safe_load((HOUSE / "quality_scale.yaml").read_text())["rules"]
-    assert len(rules) > 50
-    for name, rule in rules.items():
-        if isinstance(rule, dict):
-            assert rule["status"] in {"exempt", "todo"} and rule["comment"], name
         else:
-            assert rule in {"done", "todo"}, name
+            assert 128 <= min(once.size) <= 256 and once.width > once.height
+        # Transparent around it, and nothing but air cut off.
+        assert once.mode == "RGBA" and once.getchannel("A").getextrema() == (0, 255)
 
 
 def test_the_project_speaks_of_itself_alone() -> None:

@@ -5,6 +5,7 @@ from typing import Final
 from homeassistant.const import ATTR_DEVICE_ID
 from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, callback
 from homeassistant.helpers import config_validation as cv, service
+from homeassistant.helpers.typing import VolSchemaType
 import voluptuous as vol
 
 from ..const import DOMAIN
@@ -28,7 +29,8 @@ def async_register_actions(hass: HomeAssistant) -> None:
             assert action.handler
             return await action.handler(call, classifier_of(hass, device_id))
 
-        schema = vol.Schema({vol.Required(ATTR_DEVICE_ID): cv.string, **action.fields})
+        fields = vol.Schema({vol.Required(ATTR_DEVICE_ID): cv.string, **action.fields})
+        schema: VolSchemaType = vol.All(fields, action.check) if action.check else fields
         if action.admin:
             service.async_register_admin_service(
                 hass, DOMAIN, action.name, handle, schema, supports_response=action.response

@@ -31,6 +31,8 @@ class Action:
     engine_handler: EngineHandler | None = None
     """For an action on a classifier or on all of an engine's."""
     fields: dict[vol.Marker, object]
+    check: Callable[[dict[str, object]], dict[str, object]] | None = None
+    """What is asked of the fields together."""
     response: SupportsResponse = SupportsResponse.NONE
     admin: bool = True
 

@@ -4,23 +4,34 @@ from typing import Final
 
 from homeassistant.const import ATTR_NAME
 from homeassistant.core import ServiceCall, ServiceResponse, SupportsResponse
-from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers import config_validation as cv, selector
 import voluptuous as vol
 
 from ..classifiers.coordinator import ClassifierCoordinator
-from ..const import ATTR_BACKGROUND, ATTR_CLASS, ATTR_COUNT, ATTR_EXAMPLE, ATTR_FILE, ATTR_INTERVAL, ATTR_KNOWN
+from ..const import (
+    ATTR_BACKGROUND,
+    ATTR_CLASS,
+    ATTR_COUNT,
+    ATTR_EXAMPLE,
+    ATTR_FILE,
+    ATTR_IMAGE,
+    ATTR_INTERVAL,
+    ATTR_KNOWN,
+    ATTR_MEDIA,
+)
 from ..imprinting import Change, ExampleStore
 from .action import CLASS, Action
 from .known import async_add_known
-from .pictures import async_read_file
+from .pictures import async_picture
 
 _SECONDS = vol.All(cv.positive_time_period, vol.Range(max=cv.time_period(3600)))
 
 
 async def _capture_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
     label = call.data[ATTR_CLASS]
-    if file := call.data.get(ATTR_FILE):
-        ids = await classifier.async_file_picture(label, await async_read_file(call.hass, file))
+    picture = await async_picture(call.hass, call.data)
+    if picture is not None:
+        ids = await classifier.async_file_picture(label, picture)
     else:
         interval = call.data[ATTR_INTERVAL].total_seconds()
         ids = await classifier.async_capture(label, call.data[ATTR_COUNT], interval)
@@ -100,6 +111,8 @@ TEACHING: Final = (
         fields={
             **CLASS,
             vol.Exclusive(ATTR_FILE, "source"): cv.path,
+            vol.Exclusive(ATTR_IMAGE, "source"): cv.entity_domain("image"),
+            vol.Exclusive(ATTR_MEDIA, "source"): selector.MediaSelector({"accept": ["image/*"]}),
             vol.Optional(ATTR_COUNT, default=1): vol.All(vol.Coerce(int), vol.Range(min=1, max=100)),
             vol.Optional(ATTR_INTERVAL, default=1): _SECONDS,
         },

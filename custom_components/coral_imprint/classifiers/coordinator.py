@@ -17,6 +17,7 @@ from ..engines.lens import Lens
 from ..errors import core_errors_translated, translated
 from ..imprinting import ExampleStore, ImprintingError
 from ..models import ClassifierSettings, stays_above_enter
+from ..troubles import Troubles
 from .frames import OWN, SAME_MOMENT, Frames
 from .gate import Gate
 from .judge import Judge, Reading
@@ -54,6 +55,8 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
+        self.troubles = Troubles()
+        """What looks failed by."""
         self.class_to_teach: str | None = None
         """Id of the class that the user chose to capture examples of."""
         self._embedders = shared.embedders
@@ -69,7 +72,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             routine=lambda: self._async_refresh_since(None),
             fresh=lambda: self._async_refresh_since(monotonic() - SAME_MOMENT),
         )
-        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.pace)
+        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.tally)
         self._listening = 0
         self._under_way = False
         self._since: float | None = OWN
@@ -131,8 +134,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         except (EmbeddingError, ImprintingError) as err:
             _LOGGER.error("%s: the examples could not be embedded: %s", self.name, err)
             return
-        if before.lens != lens:
-            await self._embedders.async_close_unused()
+        await self._embedders.async_close_unused()
         if self.settings.watching and (before.lens != lens or (self.learner.learned.head and not before.head)):
             await self.async_refresh()
 
@@ -204,13 +206,12 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         since, self._since = self._since, OWN
         self._under_way = True
         try:
-            with self._shared.pace.look():
-                reading = await self._async_seen(since)
+            reading = await self._async_seen(since)
         except EmbeddingError as err:
-            self._judge.failed(self.settings.rules.hold)
+            self._failed(err.key)
             raise translated(UpdateFailed, err.key, err, **err.details) from err
         except HomeAssistantError as err:
-            self._judge.failed(self.settings.rules.hold)
+            self._failed(err.translation_key or "other")
             raise UpdateFailed(
                 translation_domain=err.translation_domain,
                 translation_key=err.translation_key,
@@ -218,7 +219,12 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             ) from err
         finally:
             self._under_way = False
+        self._shared.tally.looked()
         return reading
+
+    def _failed(self, key: str) -> None:
+        self.troubles.note(key)
+        self._judge.failed(self.settings.rules.hold)
 
     async def _async_refresh_since(self, since: float | None) -> None:
         """Look at a frame asked for at ``since`` or later, as `Frames.async_next` takes it."""
@@ -313,6 +319,12 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         if look:
             await self.async_refresh()
         return result
+
+    @callback
+    def async_examples_arrived(self) -> None:
+        """Follow examples and classes that were filed without being embedded: in the background, and imprint in the end."""
+        self._classes_changed()
+        self.async_follow_lens()
 
     async def async_erase(self, example_id: str, why: str) -> None:
         """Remove an example for good, imprint what is left, and look. Raises HomeAssistantError."""

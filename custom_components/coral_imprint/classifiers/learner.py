@@ -4,7 +4,8 @@ Teaching changes it one step at a time (a lock); looking only reads `Learner.lea
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 import logging
 from typing import Final
@@ -179,6 +180,16 @@ class Learner:
             self._why = why
             await self._async_imprint(self.learned.lens, self._cache)
         return result
+
+    @asynccontextmanager
+    async def async_filing(self, why: str | None) -> AsyncIterator[Examples]:
+        """Keep others from changing the examples while many are filed or read; ``why`` is the action's name, if it changes any.
+
+        Nothing is embedded or imprinted by this: ``async_move`` does both.
+        """
+        async with self._teaching:
+            self._why = why or self._why
+            yield self.examples
 
     async def async_erase(self, example_id: str, why: str) -> None:
         """Remove an example for good and imprint what is left. Raises UnknownExample, and as async_imprint."""

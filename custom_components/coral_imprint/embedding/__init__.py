@@ -25,7 +25,7 @@ from .network.columns import known_weight, refined_weight
 from .network.export import export_model, labels_text
 from .network.trial import exported_answers, layer_answers
 from .parts import foreign_emphasis, joined_weight, network_length, network_part, same_extractor
-from .prepared import Seen, Wanted
+from .prepared import FrameTimes, Seen, Wanted
 from .published.catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, find as find_file
 from .published.download import Partial
 from .runtimes.choice import Choice, Rejected
@@ -51,6 +51,7 @@ __all__ = [
     "Embedder",
     "EmbeddingError",
     "Extractor",
+    "FrameTimes",
     "InvalidRegion",
     "ModelError",
     "NetworkClasses",

@@ -32,13 +32,14 @@ class AwayEmbedder(ABC):
         self._size = size
         self._network_length = length
         self._worker = worker
-        self._times = FrameTimes()
+        self.times = FrameTimes()
+        """How long the last pictures took."""
         self._closed = False
 
     @property
     def ms(self) -> float | None:
         """Milliseconds per picture, decoding and the way to the network and back included: the median of the last ones."""
-        return self._times.ms
+        return self.times.ms
 
     @property
     def length(self) -> int:
@@ -76,7 +77,7 @@ class AwayEmbedder(ABC):
         parts = await loop.run_in_executor(self._worker, prepare_changed, picture, wanted, self._size)
         found = list(await asyncio.gather(*(self._seen(part) for part in parts)))
         if not all(seen.reused for seen in found):
-            self._times.add(loop.time() - start)
+            self.times.add(loop.time() - start)
             self.frames += 1
         return found
 

@@ -42,7 +42,8 @@ class Embedder:
         self._worker = worker
         # Without a thread until many pictures come at once.
         self._second = ThreadPoolExecutor(1, thread_name_prefix="coral_imprint_second")
-        self._times = FrameTimes()
+        self.times = FrameTimes()
+        """How long the last pictures took."""
         self._closed = False
 
     @property
@@ -53,7 +54,7 @@ class Embedder:
     @property
     def ms(self) -> float | None:
         """Milliseconds per picture in the worker, decoding included: the median of the last ones; None before the first."""
-        return self._times.ms
+        return self.times.ms
 
     @property
     def length(self) -> int:
@@ -123,7 +124,7 @@ class Embedder:
         start = time.perf_counter()
         found = self._embed_views(picture, wanted)
         if not all(seen.reused for seen in found):
-            self._times.add(time.perf_counter() - start)
+            self.times.add(time.perf_counter() - start)
             self.frames += 1
         return found
 

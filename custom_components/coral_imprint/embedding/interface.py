@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .errors import NotAPicture
 from .frame import WHOLE, Region
-from .prepared import Seen, Wanted
+from .prepared import FrameTimes, Seen, Wanted
 from .runtimes.choice import Choice
 
 
@@ -34,6 +34,10 @@ class PictureEmbedder(Protocol):
     @property
     def ms(self) -> float | None:
         """Milliseconds per picture, decoding included, the median of the last ones; None before the first."""
+
+    @property
+    def times(self) -> FrameTimes:
+        """How long the last pictures took."""
 
     @property
     def length(self) -> int:

@@ -128,3 +128,12 @@ class FrameTimes:
         """Take in a frame."""
         self._last.append(seconds * 1e3)
         self.ms = statistics.median(self._last)
+
+    def percentile(self, share: float) -> float | None:
+        """Return the milliseconds that a share (0 to 1) of the last frames took at most; None before the first."""
+        ordered = sorted(self._last)
+        return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
+
+    def __len__(self) -> int:
+        """Return how many frames it speaks of."""
+        return len(self._last)

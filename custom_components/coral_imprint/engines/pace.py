@@ -1,8 +1,6 @@
-"""How often an engine's classifiers look, how often they couldn't, and what they spared themselves."""
+"""How often an engine's classifiers look."""
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import monotonic
 from typing import Final
 
@@ -14,35 +12,25 @@ LEAST: Final = 10.0
 
 
 class Pace:
-    """Counts the looks of all classifiers of one engine."""
+    """When the classifiers of one engine looked."""
 
     def __init__(self) -> None:
         """Begin at nothing."""
         self._begun = monotonic()
         self._looks: deque[float] = deque()
-        self.looks = 0
-        """Looks that gave a reading, since the engine was started; as all that follows."""
-        self.skipped = 0
-        """Looks that were due while the one before was still under way."""
-        self.dropped = 0
-        """Frames that grew stale while they waited for their turn."""
-        self.fetched = 0
-        """Frames asked of cameras."""
-        self.reused = 0
-        """Looks at a picture that had hardly changed, by the embedding that there was."""
 
-    @contextmanager
-    def look(self) -> Iterator[None]:
-        """Count a look, unless it fails."""
-        yield
-        self.looks += 1
-        self._looks.append(monotonic())
+    def count(self) -> None:
+        """Count a look."""
+        self._forget(now := monotonic())
+        self._looks.append(now)
+
+    def _forget(self, now: float) -> None:
+        while self._looks and now - self._looks[0] > WINDOW:
+            self._looks.popleft()
 
     @property
     def per_second(self) -> float | None:
         """Looks a second, the mean of the last minute, or of the time since the engine was started; None right after that."""
-        now = monotonic()
-        while self._looks and now - self._looks[0] > WINDOW:
-            self._looks.popleft()
+        self._forget(now := monotonic())
         passed = min(WINDOW, now - self._begun)
         return len(self._looks) / passed if passed >= LEAST else None

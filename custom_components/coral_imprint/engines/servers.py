@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from aiohttp import ClientSession
 from homeassistant.core import HomeAssistant
@@ -16,6 +17,7 @@ from ..embedding import (
     Choice,
     EmbeddingError,
     Extractor,
+    FrameTimes,
     NotAPicture,
     Region,
     Seen,
@@ -61,6 +63,15 @@ class ServerEmbedder:
     def ms(self) -> float | None:
         """Milliseconds per picture, the way to the server and back included."""
         return self._remote.ms
+
+    @property
+    def times(self) -> FrameTimes:
+        """How long the last pictures took."""
+        return self._remote.times
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Return how the servers are, without their addresses."""
+        return self._remote.diagnostics()
 
     @property
     def length(self) -> int:

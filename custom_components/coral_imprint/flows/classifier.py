@@ -134,7 +134,7 @@ class ClassifierFlow(ConfigSubentryFlow):
             frame = await async_grab(self.hass, camera)
             await embedder.embed(frame, region)
         except EmbeddingError as err:
-            return {CONF_CAMERA: err.key}, err.details
+            return {CONF_CAMERA: err.key}, {"server": "", **err.details}
         except HomeAssistantError as err:
             return {CONF_CAMERA: err.translation_key or "camera_no_image"}, err.translation_placeholders or {}
         return {}, {}
@@ -145,7 +145,7 @@ def _free_folder(hass: HomeAssistant, name: str) -> str:
     taken = {BIN_FOLDER, EXPORTS_FOLDER, MODELS_FOLDER}
     for entry in hass.config_entries.async_entries(DOMAIN):
         taken |= {subentry.data[CONF_FOLDER] for subentry in entry.get_subentries_of_type(SUBENTRY_CLASSIFIER)}
-    base = slugify(name)[:64] or "classifier"
+    base = slugify(name)[:64]  # never empty: names without letters are "unknown"
     folder, number = base, 1
     while folder in taken or (data_folder(hass) / folder).exists():
         number += 1

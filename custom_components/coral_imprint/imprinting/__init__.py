@@ -1,6 +1,7 @@
 """Vectors to classes: examples on disk, imprinted weights, decisions. Knows nothing of Home Assistant."""
 
 from .advice import Advice, Candidate, advise
+from .archive import Archive, Limits as ArchiveLimits, Skipped, Written, write_archive
 from .bin import bin_whole, purge
 from .budget import Budget, Doubt, Thresholds, as_rules, outcomes, thresholds
 from .cache import EmbeddingCache
@@ -20,10 +21,12 @@ from .errors import (
     UnknownExample,
     UnknownVersion,
     UnreadablePicture,
+    UnusableArchive,
     UnusableHead,
 )
 from .evaluation import Embeddings, Groups, Judge, Rule, Trial, Validation, cross_validate, occasions
 from .head import Head, Imprint, Imprinter, Scores, fit
+from .importing import Importing, ImportReport
 from .journal import Change
 from .known import Known, extended, load as load_known, save as save_known
 from .layer import Layer, as_layer, expected_accuracy
@@ -42,6 +45,8 @@ from .wording import Remark
 __all__ = [
     "KINDS",
     "Advice",
+    "Archive",
+    "ArchiveLimits",
     "Bank",
     "Budget",
     "Candidate",
@@ -62,6 +67,8 @@ __all__ = [
     "Groups",
     "Head",
     "HeadVersions",
+    "ImportReport",
+    "Importing",
     "Imprint",
     "Imprinter",
     "ImprintingError",
@@ -81,6 +88,7 @@ __all__ = [
     "Rule",
     "Rules",
     "Scores",
+    "Skipped",
     "StoreFailed",
     "Thresholds",
     "Trial",
@@ -89,10 +97,12 @@ __all__ = [
     "UnknownExample",
     "UnknownVersion",
     "UnreadablePicture",
+    "UnusableArchive",
     "UnusableHead",
     "Validation",
     "Verdict",
     "Version",
+    "Written",
     "advise",
     "as_layer",
     "as_rules",
@@ -116,4 +126,5 @@ __all__ = [
     "save_known",
     "thresholds",
     "to_review",
+    "write_archive",
 ]

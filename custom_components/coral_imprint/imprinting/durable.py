@@ -4,11 +4,12 @@ Each one is made of the primitive steps below and leaves, wherever it is cut off
 most a file with a temporary name. All raise StoreFailed, naming the file but never its folder, when the disk refuses.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 import os
 from pathlib import Path
 import shutil
+from typing import BinaryIO
 
 from .errors import StoreFailed
 
@@ -67,6 +68,43 @@ def write(path: Path, data: bytes) -> None:
         _sync_folder(path.parent)
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write that is put in place when the block ends, whole; not at all where the block is left by an error."""
+    temporary = path.with_name(TEMPORARY + path.name)
+    with _refusal_named(path):
+        descriptor = step_open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW)
+        done = False
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                step_sync(descriptor)
+            step_rename(temporary, path)
+            done = True
+        finally:
+            if not done:
+                with suppress(OSError):
+                    step_unlink(temporary)
+        _sync_folder(path.parent)
+
+
+def append(path: Path, data: bytes, offset: int) -> None:
+    """Put data into a file behind what is known of it, making the file where ``offset`` is 0. On disk when it returns.
+
+    Cut off, it leaves a part of the data, which the next attempt at the same offset overwrites.
+    """
+    with _refusal_named(path):
+        descriptor = step_open(path, os.O_WRONLY | os.O_NOFOLLOW | (0 if offset else os.O_CREAT))
+        try:
+            _write_all(descriptor, data, offset)
+            step_sync(descriptor)
+        finally:
+            os.close(descriptor)
+        if not offset:
+            _sync_folder(path.parent)
+
+
 def write_at(path: Path, data: bytes, offset: int) -> None:
     """Write into an existing file; not atomic and not waited for: only for what can be derived again."""
     with _refusal_named(path):
@@ -84,6 +122,16 @@ def move(source: Path, target: Path) -> None:
         _sync_folder(target.parent)
         if source.parent != target.parent:
             _sync_folder(source.parent)
+
+
+def move_all(moves: Sequence[tuple[Path, Path]]) -> None:
+    """Rename many files of the same disk, one after the other. On disk when it returns; cut off, some of them are moved."""
+    for source, target in moves:
+        with _refusal_named(source):
+            step_rename(source, target)
+    for folder in sorted({path.parent for move in moves for path in move}):
+        with _refusal_named(folder):
+            _sync_folder(folder)
 
 
 def make_folder(path: Path) -> None:
@@ -121,6 +169,12 @@ def read(path: Path, limit: int | None = None) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb") as file:
             return file.read(-1 if limit is None else limit)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file to be read part by part; symbolic links are not followed."""
+    with _refusal_named(path):
+        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
 
 
 def status(path: Path) -> os.stat_result:

@@ -81,3 +81,9 @@ class UnknownVersion(ImprintingError):
     """No version of the head of this number."""
 
     key = "unknown_version"
+
+
+class UnusableArchive(ImprintingError):
+    """A file is no zip that can be read, or asks for more than may be spent on it."""
+
+    key = "unusable_archive"

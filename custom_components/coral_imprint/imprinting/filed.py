@@ -4,7 +4,7 @@ What the store does, undoes and makes again all comes down to ``perform``: an ex
 another (``journal.Value``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,8 @@ from typing import Final
 from . import durable, names
 from .bin import put
 from .errors import ClassExists, UnknownClass, UnknownExample
-from .journal import Change, Step, Value
+from .imports import Imports
+from .journal import IMPORTED, Change, Step, Value
 from .loading import BIN, Tree, folder_is_taken, move_class_folder
 from .records import Example, LearnedClass, example_at, marker_of
 
@@ -34,6 +35,7 @@ class Filed:
         """By id, in creation order."""
         self.examples: Mapping[str, Example] = MappingProxyType({})
         """By id."""
+        self.imports = Imports(root)
 
     def take_over(self, tree: Tree) -> None:
         """Take what was read from the folder for what is there."""
@@ -73,9 +75,19 @@ class Filed:
         self.examples = MappingProxyType({**self.examples, example.id: example})
         return example
 
+    def keep_examples(self, placed: Iterable[tuple[Path, str]]) -> list[Example]:
+        """Take files that are on disk, each with the id of its class, into memory together. Raises StoreFailed."""
+        found = [example_at(path, class_id, durable.status(path)) for path, class_id in placed]
+        self.examples = MappingProxyType({**self.examples, **{example.id: example for example in found}})
+        return found
+
     def forget_example(self, example_id: str) -> None:
         """Take in that an example is not there any more."""
         self.examples = MappingProxyType({key: one for key, one in self.examples.items() if key != example_id})
+
+    def forget_examples(self, example_ids: Collection[str]) -> None:
+        """Take in that examples are not there any more."""
+        self.examples = MappingProxyType({key: one for key, one in self.examples.items() if key not in example_ids})
 
     def forget_class(self, class_id: str) -> None:
         """Take in that a class is not there any more, nor its examples."""
@@ -104,7 +116,9 @@ class Filed:
     # Steps
 
     def value(self, change: Change) -> Value:
-        """Return what the example or class of a change has now."""
+        """Return what the example or class of a change has now; an import is there while any of its examples is."""
+        if change.subject == "import":
+            return IMPORTED if self._imported(change) else None
         if change.subject == "example":
             example = self.examples.get(change.id)
             return None if example is None else example.class_id
@@ -115,10 +129,19 @@ class Filed:
         """Whether a step that was begun was taken."""
         if self.value(step.change) != step.target:
             return False
+        if step.change.subject == "import" and step.target is not None:
+            return step.way == "do" or not self._binned(step.change)
         return step.target is not None or self._in_bin(step.change).exists()
 
+    def is_halfway(self, step: Step) -> bool:
+        """Whether a step that was begun moved some of the examples that it is to move, and not all."""
+        taken_back = step.change.subject == "import" and step.way != "do" and bool(step.change.place)
+        return taken_back and not self.happened(step) and bool(self._binned(step.change))
+
     def bin_name(self, change: Change) -> str:
-        """Return what the example or class of a change, which is there, is called in the bin."""
+        """Return what the example, class or import of a change, which is there, is called in the bin."""
+        if change.subject == "import":
+            return change.id
         if change.subject == "class":
             return self.classes[change.id].folder
         path = self.examples[change.id].path
@@ -131,6 +154,8 @@ class Filed:
             return CHANGED
         if step.origin is None and not self._in_bin(change).exists():
             return GONE_FROM_BIN
+        if change.subject == "import":
+            return self._import_obstacle(change) if step.way == "redo" else None
         if isinstance(target, str):
             if target not in self.classes:
                 return CLASS_GONE
@@ -147,7 +172,9 @@ class Filed:
         Raises StoreFailed.
         """
         change, target = step.change, step.target
-        if change.subject == "example":
+        if change.subject == "import":
+            self._move_import(change, target)
+        elif change.subject == "example":
             self._move_example(change, target)
         elif target is None:
             put(self.root / self.classes[change.id].folder, self._in_bin(change))
@@ -167,6 +194,41 @@ class Filed:
         path = self._example_path(change.id, str(target))
         durable.move(source, path)
         self.keep_example(path, str(target))
+
+    def _move_import(self, change: Change, target: Value) -> None:
+        """Move what is left of an import to its place in the bin, or what lies there back. Doing it again finishes it."""
+        place, classes = self._in_bin(change), self.imports.examples(change.id)
+        if target is None:
+            durable.make_folder(place)
+            here = self._imported(change)
+            durable.move_all([(example.path, place / example.path.name) for example in here])
+            self.forget_examples({example.id for example in here})
+            return
+        back = [(path, self._example_path(path.stem, classes[path.stem])) for path in self._binned(change)]
+        durable.move_all(back)
+        self.keep_examples((path, classes[path.stem]) for _, path in back)
+
+    def _imported(self, change: Change) -> list[Example]:
+        """Return those of an import's examples that are there as they came."""
+        found = ((self.examples.get(key), class_id) for key, class_id in self.imports.examples(change.id).items())
+        return [example for example, class_id in found if example and example.class_id == class_id]
+
+    def _binned(self, change: Change) -> list[Path]:
+        """Return those of an import's pictures that are in the bin, and could go back."""
+        place, classes = self._in_bin(change), self.imports.examples(change.id)
+        found = [path for path, _ in durable.files(place)] if place.is_dir() else []
+        return [path for path in found if classes.get(path.stem) in self.classes and path.suffix == names.SUFFIX]
+
+    def _import_obstacle(self, change: Change) -> str | None:
+        """Return why an import can't be made again."""
+        back = self._binned(change)
+        if not back:
+            return CLASS_GONE if any(path for path, _ in durable.files(self._in_bin(change))) else GONE_FROM_BIN
+        classes = self.imports.examples(change.id)
+        taken = any(
+            path.stem in self.examples or self._example_path(path.stem, classes[path.stem]).exists() for path in back
+        )
+        return NAME_TAKEN if taken else None
 
     def _in_bin(self, change: Change) -> Path:
         return self.root / BIN / (change.place or "nowhere")

@@ -20,15 +20,17 @@ LONGEST: Final = 200
 
 _VERSION: Final = 1
 
-Subject = Literal["class", "example"]
+Subject = Literal["class", "example", "import"]
 Way = Literal["do", "undo", "redo"]
 Value = str | tuple[str, bool] | None
-"""What an example has (the id of its class) or a class (label, background); None where it is not there."""
+"""What an example has (the id of its class), a class (label, background) or an import (IMPORTED); None where it is not there."""
+IMPORTED: Final = "imported"
+"""Which examples an import brought stands in a list of its own (``imports``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One change: what a class or an example was turned from and into."""
+    """One change: what a class, an example or all examples of an import were turned from and into."""
 
     number: int
     """Unique in the journal, rising."""
@@ -36,7 +38,7 @@ class Change:
     at: datetime
     subject: Subject
     id: str
-    """The class's or example's."""
+    """The class's, example's or import's."""
 
     before: Value
     after: Value
@@ -46,7 +48,10 @@ class Change:
 
     @property
     def kind(self) -> str:
-        """``example_added``, ``_removed``, ``_relabelled``, ``class_added``, ``_removed``, ``_renamed`` or ``background_set``."""
+        """One of ``example_added``, ``_removed``, ``_relabelled``, ``class_added``, ``_removed``, ``_renamed``.
+
+        Or ``background_set``, or ``import_added``.
+        """
         if self.before is None:
             return f"{self.subject}_added"
         if self.after is None:
@@ -108,15 +113,20 @@ class Journal:
             return
         self._changes, self._done, self._pending = changes, done, pending
 
-    def settle(self, happened: Callable[[Step], bool], now: datetime) -> None:
-        """Take the unfinished steps that happened for finished and forget the others and what is too old."""
+    def settle(
+        self, happened: Callable[[Step], bool], now: datetime, halfway: Callable[[Step], bool] = lambda _: False
+    ) -> None:
+        """Take the unfinished steps that happened for finished and forget the others, and what is too old.
+
+        Those that are ``halfway`` stay unfinished.
+        """
         taken = [step for step in self._pending if happened(step)]
         later = [*self._changes, *(step.change for step in taken)]
         for step in taken:
             # Of an attempt that was repeated, what is there is the work of the last one.
             if step.way != "do" or not any(_supersedes(change, step.change) for change in later):
                 self._take(step)
-        self._pending = []
+        self._pending = [step for step in self._pending if step not in taken and halfway(step)]
         self._prune(now)
 
     def ahead(self, way: Way) -> Change | None:
@@ -227,7 +237,8 @@ def _plain(change: Change) -> Mapping[str, Any]:
 
 def _change_of(content: Any) -> Change:
     """Return the change that was noted. Raises ValueError, KeyError, TypeError where it makes no sense."""
-    subject: Subject = "class" if content["subject"] == "class" else "example"
+    subjects: Mapping[Any, Subject] = {"class": "class", "example": "example", "import": "import"}
+    subject = subjects[content["subject"]]
     change = Change(
         number=int(content["number"]),
         at=datetime.fromisoformat(content["at"]),
@@ -249,7 +260,7 @@ def _change_of(content: Any) -> Change:
 def _value_of(subject: Subject, content: Any) -> Value:
     if content is None:
         return None
-    if subject == "example":
+    if subject != "class":
         return str(content)
     label, background = content
     return str(label), bool(background)

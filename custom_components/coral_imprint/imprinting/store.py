@@ -20,6 +20,7 @@ from .errors import (
     UnreadablePicture,
 )
 from .filed import Filed, value_of
+from .importing import Importing
 from .journal import Change, Journal, Step, Subject, Value, Way, moved
 from .loading import BIN, LARGEST, Loader, folder_is_taken, forget_seen, next_moment, set_aside
 from .records import Example, LearnedClass, Report
@@ -73,7 +74,10 @@ class ExampleStore:
         report = loader.run()
         self._filed.take_over(loader.tree)
         self._journal.read()
-        self._journal.settle(self._filed.happened, self._clock())
+        self._carry_on()
+        self._journal.settle(self._filed.happened, self._clock(), self._filed.is_halfway)
+        with suppress(StoreFailed):
+            self._filed.imports.sweep(self._journal.mentions)
         return report
 
     @property
@@ -191,6 +195,18 @@ class ExampleStore:
         self._journal.finish(step)
         return example
 
+    def begin_import(self) -> Importing:
+        """Return what takes many pictures in as one change. Nothing else may change the store until it is finished."""
+        return Importing(
+            self.root,
+            self._filed,
+            self._journal,
+            self._filed.imports,
+            to_jpeg=lambda picture: self._converted(picture) if 0 < len(picture) <= LARGEST else None,
+            add_class=self.add_class,
+            clock=self._clock,
+        )
+
     def read(self, example: Example) -> bytes:
         """Return an example's picture as it was filed. Raises StoreFailed."""
         return durable.read(example.path)
@@ -237,6 +253,7 @@ class ExampleStore:
         the head) is not the store's: ``erasing.erase_example``. Raises UnknownExample, StoreFailed.
         """
         found = self.traces(example_id)
+        self._filed.imports.forget(example_id)
         for folder in folders_of_pictures(self.root):
             forget_seen(folder, example_id + names.SUFFIX)
         for path in found:
@@ -270,12 +287,21 @@ class ExampleStore:
 
     # Steps
 
+    def _carry_on(self) -> None:
+        """Finish moving the examples of imports whose undo or redo was cut off; a disk that refuses leaves it to the next load."""
+        for step in self._journal.pending:
+            if self._filed.is_halfway(step):
+                with suppress(StoreFailed):
+                    self._filed.perform(step)
+
     def _step(self, way: Way) -> Change:
         tried = [step for step in self._journal.pending if step.way == way]
         # What was done by hand since is seen, and whether an attempt that failed came through after all.
         self.load()
         if tried and self._journal.is_taken(tried[-1]):
             return tried[-1].change
+        if any(map(self._filed.is_halfway, self._journal.pending)):
+            raise StoreFailed("an earlier undo could not be finished")
         change = self._journal.ahead(way)
         if change is None:
             raise NothingToUndo("nothing to undo") if way == "undo" else NothingToRedo("nothing to redo")

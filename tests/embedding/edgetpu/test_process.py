@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 import signal
 import sys
+import threading
 
 import pytest
 
@@ -33,7 +34,6 @@ async def test_runs_in_a_session_of_its_own(pipes: tuple[int, int, int]) -> None
     """It gets its environment, its own session and nothing but what it was given; its end is told."""
     code = "import os, sys; print('lost'); print(os.environ['NAME'], os.getsid(0) == os.getpid(), file=sys.stderr); sys.exit(7)"
     process = python(code)
-    assert process.pid is None
     await process.start(*pipes[:2])
     assert process.pid is not None
     assert await process.wait() == process.returncode == 7
@@ -79,7 +79,7 @@ async def test_no_thread_to_wait_in(pipes: tuple[int, int, int], monkeypatch: py
     monkeypatch.setattr(module, "_spawn", spawn)
     process = python("import time; time.sleep(60)")
     with monkeypatch.context() as during:
-        during.setattr(module.threading.Thread, "start", refuse)
+        during.setattr(threading.Thread, "start", refuse)
         with pytest.raises(OSError, match="new thread"):
             process._start(*pipes[:2])
     assert process.pid is None

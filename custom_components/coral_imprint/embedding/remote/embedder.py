@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import numpy as np
@@ -65,6 +66,11 @@ class RemoteEmbedder(AwayEmbedder):
     def is_model(self, data: bytes, *, threads: int = 1, proofs: Path | None = None) -> bool:
         """Return whether a TFLite file is the model: see `files.is_model`. Blocking."""
         return is_model(data, self._pool.probe, self._size, threads=threads, proofs=proofs)
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Return how the servers are, in the order in which they are preferred, without their addresses and what they call things."""
+        now = asyncio.get_running_loop().time()
+        return {"servers": [_standing(member, now) for member in self._pool.members]}
 
     async def _embed_away(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return await self._batches.embed(pixels)
@@ -144,6 +150,24 @@ async def served_models(server: str, session: "ClientSession", access: Access = 
         return []
     finally:
         await transport.aclose()
+
+
+def _standing(member: Member, now: float) -> dict[str, Any]:
+    """Return how a server is; ``now`` by the event loop's clock."""
+    contract = member.endpoint.contract
+    agreed = None if contract is None else asdict(contract)
+    for private in ("model", "version", "input", "output"):
+        if agreed is not None:
+            del agreed[private]
+    return {
+        "healthy": member.healthy,
+        "error": member.error.key if member.error else None,
+        "failures_in_a_row": member.failures,
+        "busy_for": round(max(0.0, member.resting_until - now), 1),
+        "next_check_in": round(max(0.0, member.check_at - now), 1),
+        "requests_under_way": member.asked,
+        "agreed": agreed,
+    }
 
 
 def _transport(address: Address, access: Access, session: "ClientSession") -> Transport:

@@ -1,0 +1,99 @@
+"""A classifier's examples as a zip to take along, and zips of examples taken in."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.util import dt as dt_util
+
+from ..errors import core_errors_translated, translated
+from ..imprinting import (
+    Archive,
+    ExampleStore,
+    Importing,
+    ImportReport,
+    StoreFailed,
+    UnusableArchive,
+    Written,
+    write_archive,
+)
+from .coordinator import ClassifierCoordinator
+
+
+async def async_write(
+    hass: HomeAssistant, classifier: ClassifierCoordinator, path: Path, labels: Collection[str]
+) -> Written:
+    """Write examples of the classes of these labels, of all where there are none, to a zip.
+
+    Raises HomeAssistantError.
+    """
+
+    def write(store: ExampleStore) -> Written:
+        chosen = list({(one := store.class_named(label)).id: one for label in labels}.values())
+        classes = chosen or list(store.classes.values())
+        return write_archive(path, classes, store.examples(), title=classifier.name, now=dt_util.utcnow())
+
+    with core_errors_translated():
+        async with classifier.learner.async_filing(None) as examples:
+            try:
+                return await examples.async_change(write)
+            except StoreFailed as err:
+                raise translated(HomeAssistantError, "file_not_written", err, file=path.name, reason=str(err)) from err
+
+
+async def async_take_in(
+    hass: HomeAssistant, classifier: ClassifierCoordinator, path: Path, label: str | None
+) -> ImportReport:
+    """File the pictures of a zip; they are embedded in the background after it, and imprinted once.
+
+    Goes on where the caller is cancelled, until the classifier is stopped. Raises HomeAssistantError, OSError.
+    """
+    task = classifier.config_entry.async_create_background_task(
+        hass, _async_file(hass, classifier, path, label), f"{classifier.name}: import examples"
+    )
+    await asyncio.wait([task])
+    if task.cancelled():
+        raise translated(HomeAssistantError, "import_interrupted", file=path.name)
+    return task.result()
+
+
+async def _async_file(
+    hass: HomeAssistant, classifier: ClassifierCoordinator, path: Path, label: str | None
+) -> ImportReport:
+    with core_errors_translated():
+        archive = await hass.async_add_executor_job(lambda: Archive(path, label=label, now=dt_util.utcnow()))
+        try:
+            async with classifier.learner.async_filing("import_examples") as examples:
+                importing = await examples.async_change(ExampleStore.begin_import)
+                try:
+                    await _async_parts(hass, archive, importing)
+                except (StoreFailed, UnusableArchive) as err:
+                    added = str(importing.report.added.total())
+                    raise translated(HomeAssistantError, "import_stopped", err, added=added, reason=str(err)) from err
+                finally:
+                    importing.finish()
+        finally:
+            archive.close()
+            if not ((task := asyncio.current_task()) and task.cancelling()):
+                classifier.async_examples_arrived()
+    return importing.report
+
+
+async def _async_parts(hass: HomeAssistant, archive: Archive, importing: Importing) -> None:
+    """Take an archive in part by part, so that it can be stopped between two. Raises StoreFailed, UnusableArchive."""
+    pictures = archive.pictures()
+    await _async_wholly(hass, lambda: importing.begin(archive))
+    while await _async_wholly(hass, lambda: importing.take(pictures)):
+        pass
+
+
+async def _async_wholly[ResultT](hass: HomeAssistant, work: Callable[[], ResultT]) -> ResultT:
+    """Do something in the executor; where this is cancelled, it ends first: nothing else may touch the store meanwhile."""
+    job = hass.async_add_executor_job(work)
+    try:
+        return await asyncio.shield(job)
+    except asyncio.CancelledError:
+        await asyncio.wait([job])
+        raise

@@ -1,0 +1,368 @@
+"""Disks that refuse, parts that vanish, work that is interrupted: what was there goes on, and it is said what is wrong."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import entity_registry as er
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.coral_imprint.classifiers import known as known_module
+from custom_components.coral_imprint.classifiers.learner import Learner
+from custom_components.coral_imprint.embedding import (
+    BUILTIN,
+    Embedder,
+    EmbeddingError,
+    RuntimeUnavailable,
+    litert_available,
+)
+from custom_components.coral_imprint.engines import (
+    advisor,
+    embedders,
+    engine as engine_module,
+    extractors,
+    requirements,
+)
+from custom_components.coral_imprint.engines.engine import async_bin_classifier
+from custom_components.coral_imprint.imprinting import EmbeddingCache, StoreFailed
+from custom_components.coral_imprint.models import ClassifierSettings
+
+from .conftest import (
+    CAMERA,
+    DOMAIN,
+    NETWORK,
+    PUBLISHED,
+    FakeCamera,
+    act,
+    change,
+    draw,
+    models,
+    network,
+    settled,
+    state,
+    teach,
+    workers,
+)
+from .file_server import FileServer
+
+
+def full(*_: Any, **__: Any) -> Any:
+    """Refuse as a full disk does."""
+    raise StoreFailed("No space left on device")
+
+
+# --- engines -------------------------------------------------------------------------------------------------------
+
+
+async def test_an_engine_that_can_open_nothing_says_why(
+    hass: HomeAssistant, entry: MockConfigEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise RuntimeUnavailable("no thread can be started")
+
+    monkeypatch.setattr(embedders, "open_embedder", refuse)
+    assert not await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_ERROR
+    assert entry.reason == "The runtime can't be used: no thread can be started"
+    assert (entry.error_reason_translation_key, workers()) == ("runtime_unavailable", 0)
+
+
+async def test_an_engine_whose_entities_can_not_be_unloaded_goes_on(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any) -> bool:
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hass.config_entries, "async_unload_platforms", refuse)
+        assert not await hass.config_entries.async_unload(engine.entry_id)
+    assert engine.state is ConfigEntryState.FAILED_UNLOAD
+    await engine.runtime_data.classifiers["gate_id"].async_refresh()
+    assert engine.runtime_data.classifiers["gate_id"].last_update_success
+    await engine.runtime_data.async_close()
+
+
+@pytest.mark.skipif(litert_available() is False, reason="LiteRT is not installed")
+async def test_litert_that_can_not_be_installed_is_done_without(
+    hass: HomeAssistant,
+    engine: MockConfigEntry,
+    camera: FakeCamera,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As after an upgrade of Python, on a system that no wheel is published for."""
+    monkeypatch.setattr(requirements, "litert_available", lambda: False)
+    monkeypatch.setattr(requirements, "litert_installable", lambda: False)
+    (models(hass) / "mine.tflite").write_bytes(network())
+    await change(hass, engine, **{**NETWORK, "runtime": "litert"})
+    assert "no LiteRT is published for this machine" in caplog.text
+    assert state(hass, "sensor.built_in_runtime") in {"litert", "portable"}
+
+
+async def test_what_litert_is_asked_for_is_installed_once(hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    async def process(*arguments: Any, **_: Any) -> None:
+        asked.append(arguments)
+
+    monkeypatch.setattr(requirements, "async_process_requirements", process)
+    monkeypatch.setattr(requirements, "litert_available", lambda: True)
+    await requirements.async_install_litert(hass)
+    assert asked == []
+    monkeypatch.setattr(requirements, "litert_available", lambda: False)
+    monkeypatch.setattr(requirements, "litert_installable", lambda: True)
+    await requirements.async_install_litert(hass)
+    assert len(asked) == 1
+
+
+async def test_an_engine_that_was_stopped_opens_nothing_more(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    """An extractor that is opened while the engine stops is closed again."""
+    (models(hass) / "mine.tflite").write_bytes(network())
+    running = engine.runtime_data
+    await running.embedders.async_close()
+    hass.config_entries.async_update_entry(engine, data=NETWORK)
+    await hass.async_block_till_done()
+    assert isinstance(await running.async_try(), RuntimeUnavailable)
+    assert workers() == 0
+
+
+async def test_a_bin_that_can_not_be_used_loses_nothing(
+    hass: HomeAssistant,
+    engine: MockConfigEntry,
+    camera: FakeCamera,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+    monkeypatch.setattr(engine_module, "bin_whole", full)
+    monkeypatch.setattr(engine_module, "purge", full)
+    settings = ClassifierSettings.from_subentry(engine.subentries["gate_id"])
+    await async_bin_classifier(hass, settings)
+    assert len(list(Path(hass.config.path(DOMAIN, "gate")).rglob("*.jpg"))) == 2
+    assert "The examples of Gate could not be moved to the bin: No space left" in caplog.text
+    assert "The bin could not be emptied: No space left" in caplog.text
+
+
+# --- a former extractor --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def mid_change(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera) -> MockConfigEntry:
+    """Return an engine that was stopped after its extractor was changed, before the examples were embedded."""
+    (models(hass) / "mine.tflite").write_bytes(network())
+    await change(hass, engine, **NETWORK)
+    await teach(hass, engine, camera, "closed", "open")
+    assert await hass.config_entries.async_unload(engine.entry_id)
+    await settled(hass)
+    hass.config_entries.async_update_entry(engine, data={"extractor": "builtin", "runtime": "auto"})
+    return engine
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b"no model"),
+        lambda path: path.write_bytes(network(24)),
+    ],
+    ids=["gone", "damaged", "another"],
+)
+async def test_what_answered_before_a_change_and_can_not_any_more(
+    hass: HomeAssistant, mid_change: MockConfigEntry, camera: FakeCamera, spoil: Any
+) -> None:
+    spoil(models(hass) / "mine.tflite")
+    assert await hass.config_entries.async_setup(mid_change.entry_id)
+    await settled(hass)
+    assert mid_change.runtime_data.classifiers["gate_id"].learner.learned.lens.extractor == BUILTIN
+    camera.show("open", 7)
+    await act(hass, mid_change, "look")
+    assert state(hass, "sensor.gate_class") == "open"
+    assert workers() == 1
+    assert await hass.config_entries.async_unload(mid_change.entry_id)
+
+
+# --- teaching and learning -----------------------------------------------------------------------------------------
+
+
+async def test_learning_that_fails_leaves_the_imprint(
+    hass: HomeAssistant,
+    engine: MockConfigEntry,
+    camera: FakeCamera,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail(_self: Learner) -> None:
+        full()
+
+    monkeypatch.setattr(Learner, "async_refine", fail)
+    await teach(hass, engine, camera, "closed", "open")
+    assert "Gate: the imprint could not be refined: No space left" in caplog.text
+    assert state(hass, "sensor.gate_class") == "open"
+
+
+async def test_a_shelf_that_can_not_be_tidied_up_is_no_reason_not_to_learn(
+    hass: HomeAssistant,
+    engine: MockConfigEntry,
+    camera: FakeCamera,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+    monkeypatch.setattr(EmbeddingCache, "compact", full)
+    assert await hass.config_entries.async_reload(engine.entry_id)
+    await settled(hass)
+    assert "Gate: the embeddings could not be tidied up: No space left" in caplog.text
+    await act(hass, engine, "look")
+    assert state(hass, "sensor.gate_class") == "open"
+
+
+async def test_a_class_that_is_known_is_added_whole_or_not_at_all(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (models(hass) / "mine.tflite").write_bytes(network())
+    (models(hass) / "mine_labels.txt").write_text("\n".join(f"thing {number}" for number in range(10)))
+    await change(hass, engine, **NETWORK)
+    monkeypatch.setattr(known_module, "save_known", full)
+    with pytest.raises(HomeAssistantError) as caught:
+        await act(hass, engine, "add_class", **{"class": "half", "known": "thing 3"})
+    assert caught.value.translation_key == "store_failed"
+    learner = engine.runtime_data.classifiers["gate_id"].learner
+    assert {learned.label for learned in learner.classes.values()} == {"open", "closed"}
+
+
+async def test_examples_that_can_not_be_embedded_are_told_of(
+    hass: HomeAssistant,
+    engine: MockConfigEntry,
+    camera: FakeCamera,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+
+    async def fail(*_: Any) -> Any:
+        raise EmbeddingError("out of memory")
+
+    (models(hass) / "mine.tflite").write_bytes(network())
+    monkeypatch.setattr(Embedder, "embed_many", fail)
+    await change(hass, engine, **NETWORK)
+    assert "Gate: the examples could not be embedded: out of memory" in caplog.text
+    assert state(hass, "sensor.gate_class") == "open", "the former extractor answers"
+
+
+async def test_what_is_taught_again_begins_to_be_learned_again(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[asyncio.Event] = []
+
+    async def slow(_self: Learner) -> None:
+        begun.append(asyncio.Event())
+        await begun[-1].wait()
+
+    monkeypatch.setattr(Learner, "async_refine", slow)
+    coordinator = engine.runtime_data.classifiers["gate_id"]
+    for number, gate in enumerate(("closed", "open", "closed")):
+        camera.show(gate, number)
+        await coordinator.async_capture(gate)
+        await asyncio.sleep(0)
+    assert len(begun) == 3, "each time anew, with what was taught meanwhile"
+    await hass.config_entries.async_unload(engine.entry_id)
+    await settled(hass)
+
+
+# --- cameras -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_camera_that_was_removed_is_missed_until_another_is_chosen(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    er.async_get(hass).async_remove(CAMERA)
+    await settled(hass)
+    assert await hass.config_entries.async_reload(engine.entry_id)
+    await settled(hass)
+    assert state(hass, "sensor.gate_class") == "unavailable"
+    with pytest.raises(HomeAssistantError) as caught:
+        await act(hass, engine, "look")
+    assert caught.value.translation_key == "camera_missing"
+
+
+async def test_a_look_that_fails_for_no_reason_of_the_cameras_is_told_of(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_down(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Embedder, "embed_regions", break_down)
+    camera.show("open", 3)
+    with pytest.raises(HomeAssistantError) as caught:
+        await act(hass, engine, "look")
+    assert caught.value.translation_key == "look_failed"
+
+
+# --- actions -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_picture_that_is_too_large_is_refused_unread(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, tmp_path: Path
+) -> None:
+    folder = tmp_path / "allowed"
+    folder.mkdir()
+    with (folder / "large.jpg").open("wb") as file:
+        file.write(draw("open"))
+        file.truncate(33 * 2**20)
+    with pytest.raises(ServiceValidationError) as caught:
+        await act(hass, engine, "capture_example", **{"class": "open", "file": str(folder / "large.jpg")})
+    assert caught.value.translation_key == "file_too_large"
+
+
+async def test_an_extractor_that_vanishes_before_it_is_compared_is_left_out(
+    hass: HomeAssistant,
+    engine: MockConfigEntry,
+    camera: FakeCamera,
+    server: FileServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await teach(hass, engine, camera, *(["closed", "open"] * 2))
+    (models(hass) / "published.tflite").write_bytes(server.content)
+
+    async def vanishing(hass: HomeAssistant) -> Any:
+        found = await extractors.async_choices(hass)
+        assert PUBLISHED in {choice.key for choice in found if choice.at_hand}
+        (models(hass) / "published.tflite").unlink()
+        return found
+
+    monkeypatch.setattr(advisor, "async_choices", vanishing)
+    answer = await act(hass, engine, "recommend_extractor")
+    assert [row["extractor"] for row in answer["extractors"]] == ["builtin"]
+    assert answer["unusable"] == {PUBLISHED: "Published network is gone"}
+    assert server.requests == []
+
+
+async def test_a_comparison_that_the_disk_refuses_says_so(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await teach(hass, engine, camera, *(["closed", "open"] * 2))
+
+    async def fail(*_: Any) -> Any:
+        full()
+
+    monkeypatch.setattr(Learner, "async_embeddings", fail)
+    with pytest.raises(HomeAssistantError) as caught:
+        await act(hass, engine, "recommend_extractor")
+    assert caught.value.translation_key == "store_failed"
+
+
+async def test_pictures_that_can_not_be_read_are_counted_in_the_log(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, caplog: pytest.LogCaptureFixture
+) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+    (Path(hass.config.path(DOMAIN, "gate", "open")) / "holiday.jpg").write_bytes(b"no picture")
+    with caplog.at_level(logging.WARNING):
+        await act(hass, engine, "imprint")
+    assert "Gate: 1 unreadable pictures were set aside" in caplog.text
