@@ -48,12 +48,12 @@ async def test_issues_and_errors_are_watched(hass: HomeAssistant, shown: Shown) 
     ir.async_create_issue(
         hass, DOMAIN, "one", is_fixable=False, severity=ir.IssueSeverity.WARNING, translation_key="of_nothing"
     )
-    HomeAssistantError(translation_domain=DOMAIN, translation_key="camera_frozen")
+    HomeAssistantError(translation_domain=DOMAIN, translation_key="file_too_large")
     HomeAssistantError("Another integration's")
     assert shown.troubles == [
         "not translated: issue of_nothing",
         "not translated: text of the issue of_nothing",
-        "error camera_frozen lacks ['seconds']",
+        "error file_too_large lacks ['file']",
     ]
     shown.troubles.clear()
 

@@ -21,7 +21,9 @@ from custom_components.coral_imprint.imprinting import ImprintingError, errors a
 
 from .metadata import CORE_FILES, HOUSE, SHELL_FILES, argument, calls, constants, placeholders, read, texts, tree
 
-FLOWS = [HOUSE / "config_flow.py", *sorted((HOUSE / "flows").glob("*.py"))]
+MENDING = [path for path in SHELL_FILES if "RepairsFlow" in path.read_text()]
+"""Files with dialogs that mend issues."""
+FLOWS = [path for path in (HOUSE / "config_flow.py", *sorted((HOUSE / "flows").glob("*.py"))) if path not in MENDING]
 SPOKEN = {"already_configured", "reconfigure_successful", "reauth_successful"}
 """Reasons that Home Assistant's own flow methods abort with, and that an integration has to put into words."""
 
@@ -227,10 +229,10 @@ def test_every_issue_is_translated_and_no_other() -> None:
         )
     )
     assert given <= texts()["issues"].keys()
-    mended = constants(tree(HOUSE / "repairs.py"))
+    mended = set().union(*(constants(tree(path)) for path in MENDING)) | texts()["exceptions"].keys()
     for key, issue in texts()["issues"].items():
         flow = issue.get("fix_flow", {})
-        assert flow.get("step", {}).keys() <= steps_of(HOUSE / "repairs.py"), key
+        assert flow.get("step", {}).keys() <= steps_of(*MENDING), key
         assert {*flow.get("error", {}), *flow.get("abort", {})} <= mended, key
 
 
