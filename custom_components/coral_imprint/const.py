@@ -74,7 +74,23 @@ CONF_WATCHING: Final = "watching"
 SECTION_REGION: Final = "region"
 SECTION_WHEN: Final = "when"
 SECTION_DECISION: Final = "decision"
-SECTIONS: Final = (SECTION_REGION, SECTION_WHEN, SECTION_DECISION)
+SECTION_HEALTH: Final = "health"
+CONF_UNAVAILABLE_ON: Final = "unavailable_on"
+"""What is wrong with the camera while the classifier's entities are unavailable."""
+CAMERA_PROBLEMS: Final[Mapping[str, bool]] = {
+    "unavailable": True,
+    "no_image": True,
+    "not_a_picture": True,
+    "stale": True,
+    "black": True,
+    "blinded": True,
+    "frozen": False,
+    "moved": False,
+}
+"""What can be chosen, and whether it is by default. Of a camera that is missing or disabled nothing is known at all."""
+CONF_REFERENCE_SINCE: Final = "reference_since"
+"""Since when examples say where the camera looks (ISO 8601, UTC); earlier ones were taken from another place."""
+SECTIONS: Final = (SECTION_REGION, SECTION_WHEN, SECTION_DECISION, SECTION_HEALTH)
 """Parts of the data whose options are changed one by one."""
 
 # Actions

@@ -14,6 +14,7 @@ from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.typing import StateType
 
 from .classifiers.coordinator import ClassifierCoordinator
+from .classifiers.health import Problem
 from .const import DOMAIN, MODEL_ENGINE
 from .embedding.edgetpu import embedder as edgetpu
 from .engines.engine import Engine, EngineConfigEntry
@@ -71,6 +72,15 @@ CLASSIFIER_SENSORS = (
         entity_category=EntityCategory.DIAGNOSTIC,
         native_unit_of_measurement=PERCENTAGE,
         value_fn=lambda sensor: sensor.coordinator.learner.percent_embedded,
+        needs_reading=False,
+    ),
+    ClassifierSensorDescription(
+        key="camera_problem",
+        translation_key="camera_problem",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        device_class=SensorDeviceClass.ENUM,
+        options_fn=lambda coordinator: ["ok", *Problem],
+        value_fn=lambda sensor: sensor.coordinator.checkup.state,
         needs_reading=False,
     ),
     ClassifierSensorDescription(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 import logging
 from time import monotonic
 from typing import Any, override
@@ -9,22 +10,23 @@ from typing import Any, override
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers.start import async_at_started
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 
 from ..const import CONF_LIMITS
 from ..embedding import EmbeddingError
 from ..engines.lens import Lens
-from ..errors import core_errors_translated, translated
+from ..errors import as_update_failed, core_errors_translated, translated
 from ..imprinting import ExampleStore, ImprintingError
 from ..models import ClassifierSettings, stays_above_enter, with_options
 from ..troubles import Troubles
+from .checkup import Checkup
 from .frames import OWN, SAME_MOMENT, Frames
 from .gate import Gate
 from .judge import Judge, Reading
 from .learner import Learner
 from .lighting import lights
 from .occasions import Looks, Occasions
+from .refining import Refining
 from .shared import Shared
 
 __all__ = ["ClassifierCoordinator", "Reading"]
@@ -56,16 +58,18 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
+        self._refining = Refining(hass, entry, shared.refining, self.learner)
         self.troubles = Troubles()
         """What looks failed by."""
         self.class_to_teach: str | None = None
         """Id of the class that the user chose to capture examples of."""
         self._embedders = shared.embedders
         self._moving: asyncio.Task[None] | None = None
-        self._refining: asyncio.Task[None] | None = None
-        self._cancel_refining: CALLBACK_TYPE | None = None
         self._judge = Judge(settings.rules)
         self._shared = shared
+        self.checkup = Checkup(
+            hass, entry, subentry_id, settings, self.learner.examples, on_change=self.async_update_listeners
+        )
         self._frames = Frames(hass, shared.frames.async_frame, self._look_soon, self._begin_if_not_begun)
         self._gate = Gate(shared)
         looks = Looks(
@@ -116,33 +120,8 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @callback
     def _refine_soon(self) -> None:
-        """Learn a better head than the imprint in the background, once the last change was imprinted.
-
-        Not while Home Assistant starts: the imprint answers until the processor has nothing more urgent to do.
-        """
-        self._stop_refining()
-
-        @callback
-        def begin(_hass: HomeAssistant) -> None:
-            self._refining = self.config_entry.async_create_background_task(
-                self.hass, self._async_refine(), f"{self.name}: refine"
-            )
-
-        self._cancel_refining = async_at_started(self.hass, begin)
-
-    @callback
-    def _stop_refining(self) -> None:
-        if self._cancel_refining:
-            self._cancel_refining()
-        if self._refining:
-            self._refining.cancel()
-
-    async def _async_refine(self) -> None:
-        try:
-            async with self._shared.refining:
-                await self.learner.async_refine()
-        except (EmbeddingError, ImprintingError) as err:
-            _LOGGER.warning("%s: the imprint could not be refined: %s", self.name, err)
+        self.checkup.async_learn_soon()
+        self._refining.async_begin()
 
     async def _async_move(self, lens: Lens) -> None:
         before = self.learner.learned
@@ -160,6 +139,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """Follow changed settings without losing the current state."""
         before, self.settings = self.settings, settings
         self.learner.settings = settings
+        self.checkup.async_apply(settings)
         self.name = settings.name
         self._frames.async_track(self.settings.camera)
         self.async_begin()
@@ -210,8 +190,9 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     async def async_shutdown(self) -> None:
         """Stop looking."""
         self._frames.async_untrack()
+        self.checkup.async_stop()
         self._occasions.async_stop()
-        self._stop_refining()
+        self._refining.async_stop()
         if self._moving:
             self._moving.cancel()
         await super().async_shutdown()
@@ -226,22 +207,21 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             with self._shared.pace.look():
                 reading = await self._async_seen(since)
         except EmbeddingError as err:
-            self._failed(err.key)
-            raise translated(UpdateFailed, err.key, err, **err.details) from err
+            reading = self._failed(translated(UpdateFailed, err.key, err, **err.details))
         except HomeAssistantError as err:
-            self._failed(err.translation_key or "other")
-            raise UpdateFailed(
-                translation_domain=err.translation_domain,
-                translation_key=err.translation_key,
-                translation_placeholders=err.translation_placeholders,
-            ) from err
+            reading = self._failed(as_update_failed(err))
         finally:
             self._under_way = False
         return reading
 
-    def _failed(self, key: str) -> None:
-        self.troubles.note(key)
-        self._judge.failed(self.settings.rules.hold)
+    def _failed(self, err: UpdateFailed) -> Reading:
+        """Return the last answer where the user wants that of what is wrong with the camera. Raises ``err`` else."""
+        self.troubles.note(err.translation_key or "other")
+        verdict = self._judge.failed(self.settings.rules.hold)
+        problem = self.checkup.async_failed(err.translation_key)
+        if self.data is None or not self.checkup.is_tolerated(problem):
+            raise err
+        return replace(self.data, verdict=verdict or self.data.verdict, camera_problem=problem)
 
     async def _async_refresh_since(self, since: float | None) -> None:
         """Look at a frame asked for at ``since`` or later, as `Frames.async_next` takes it."""
@@ -255,9 +235,11 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             frame = await self._frames.async_next(self.settings.stale_after, since)
             async with self._looking:
                 learned = self.learner.learned
-                vector = await self._gate.async_see(learned.lens, frame, self.settings.when, first=waited)
-                if vector is not None:
-                    return self._judge.reading(frame.picture, vector, learned, self.settings.rules)
+                seen = await self._gate.async_see(learned.lens, frame, self.settings.when, first=waited)
+                if seen is not None:
+                    problem = await self.checkup.async_check(frame.picture, seen.condition, self._frames)
+                    reading = self._judge.reading(frame.picture, seen.vector, learned, self.settings.rules)
+                    return replace(reading, camera_problem=problem)
             waited = True  # for so long that another frame is worth more
 
     async def _async_taught(self, picture: bytes, class_id: str) -> Reading:
@@ -294,7 +276,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
                     for number in range(count):
                         if number:
                             await asyncio.sleep(interval)
-                        frame = (await self._frames.async_next(self.settings.stale_after, OWN)).picture
+                        frame = await self._frames.async_fresh(self.settings.stale_after)
                         ids.append((await self.learner.async_add_example(learned.id, frame)).id)
             finally:
                 if ids:
