@@ -19,7 +19,7 @@ import shutil
 from statistics import median
 import sys
 import time
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 
@@ -36,7 +36,7 @@ from scripts.simulation.home import Home, running_home  # noqa: E402
 REGION = {
     edge: round(100 * value, 1) for edge, value in zip(("left", "top", "right", "bottom"), GATE_REGION, strict=True)
 }
-GATES = ("open", "closed")
+GATES: tuple[Literal["open", "closed"], ...] = ("open", "closed")
 STORED = ("core.config_entries", "core.device_registry", "core.entity_registry", "core.restore_state")
 INITIALIZED = re.compile(r"Home Assistant initialized in ([0-9.]+)s")
 PATIENCE_S = 1800.0
@@ -49,23 +49,23 @@ def processor_s(pid: int) -> float:
     return TICK_S * (int(fields[11]) + int(fields[12]))
 
 
-def file_examples(root: Path, count: int, number: int) -> None:
-    """File ``count`` examples of drawn gates, as teaching would have."""
+def drawn_gates() -> dict[str, list[bytes]]:
+    """Draw some pictures of each state of the gate."""
+    return {gate: [jpeg(Scene(gate=gate, light=0.4 + 0.05 * number), number) for number in range(10)] for gate in GATES}
+
+
+def file_examples(root: Path, count: int, drawn: Mapping[str, list[bytes]]) -> None:
+    """File ``count`` examples, as teaching would have."""
     store = ExampleStore(root, lambda picture: picture, ValueError)
     store.load()
     ids = {learned.label: learned.id for learned in store.classes.values()}
-    drawn = {
-        gate: [jpeg(Scene(gate=gate, light=0.4 + 0.05 * one), 100 * number + one) for one in range(10)]
-        for gate in GATES
-    }
     for one in range(count):
         gate = GATES[one % 2]
         plain = drawn[gate][one // 2 % 10]
-        comment = f"{number} {one}".encode()
         # A comment of its own: no two pictures are the same bytes.
-        store.add_example(
-            ids[gate], plain[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + plain[2:]
-        )
+        comment = f"{root.name} {one}".encode()
+        length = (len(comment) + 2).to_bytes(2, "big")
+        store.add_example(ids[gate], plain[:2] + b"\xff\xfe" + length + comment + plain[2:])
 
 
 class Instance:
@@ -131,10 +131,10 @@ async def build(instance: Instance, client: Client, camera_url: str, options: ar
         await add_classifier(client, entry_id, answers | {"region": REGION})
     await home.stop()
     say(f"filing {options.classifiers} times {options.examples} examples")
+    drawn = await asyncio.to_thread(drawn_gates)
     for number in range(options.classifiers):
-        await asyncio.to_thread(
-            file_examples, home.config / "coral_imprint" / f"gate_{number}", options.examples, number
-        )
+        root = home.config / "coral_imprint" / f"gate_{number}"
+        await asyncio.to_thread(file_examples, root, options.examples, drawn)
     await instance.start()
     say("waiting until they are embedded and learned")
     end = time.monotonic() + PATIENCE_S

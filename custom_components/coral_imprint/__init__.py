@@ -2,7 +2,7 @@
 
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import ConfigEntryError, ConfigEntryNotReady
+from homeassistant.exceptions import ConfigEntryError
 from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.typing import ConfigType
 
@@ -13,8 +13,7 @@ from .embedding import EmbeddingError
 from .engines.engine import Engine, EngineConfigEntry, async_bin_classifier, async_purge_bin
 from .engines.former import async_forget
 from .errors import translated
-from .imprinting import StoreFailed
-from .issues import EXTRACTOR, RUNTIME, async_settle
+from .issues import EXTRACTOR, REFUSED, RUNTIME, async_settle
 from .models import ClassifierSettings, EngineSettings
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
@@ -47,11 +46,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EngineConfigEntry) -> bo
         raise translated(ConfigEntryError, err.key, err, **err.details) from err
     entry.runtime_data = engine
     _register_engine_device(hass, entry)
-    try:
-        await engine.async_follow_subentries()
-    except StoreFailed as err:
-        await engine.async_close()
-        raise translated(ConfigEntryNotReady, err.key, err, **err.details) from err
+    await engine.async_follow_subentries()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     # Registered last, so that it is called first: from then on nothing is embedded, and the looks under way are
     # cancelled after it.
@@ -76,12 +71,7 @@ def _register_engine_device(hass: HomeAssistant, entry: EngineConfigEntry) -> No
 async def _async_entry_updated(hass: HomeAssistant, entry: EngineConfigEntry) -> None:
     """Follow the entry: its extractor and runtime, and the classifiers that came, went or changed. Nothing is reloaded."""
     engine = entry.runtime_data
-    try:
-        await engine.async_follow_subentries()
-    except StoreFailed:
-        # Setting up anew says what is wrong, and goes on trying.
-        hass.config_entries.async_schedule_reload(entry.entry_id)
-        return
+    await engine.async_follow_subentries()
     if (settings := EngineSettings.from_data(entry.data)) != engine.settings:
         engine.async_change(settings)
 
@@ -97,7 +87,7 @@ async def async_unload_entry(hass: HomeAssistant, entry: EngineConfigEntry) -> b
 
 async def async_remove_entry(hass: HomeAssistant, entry: EngineConfigEntry) -> None:
     """Move the classifiers' examples to the bin, and take back what was told of the engine."""
-    async_settle(hass, entry, EXTRACTOR, RUNTIME)
+    async_settle(hass, entry, EXTRACTOR, REFUSED, RUNTIME)
     await async_forget(hass, entry.entry_id)
     for subentry in entry.get_subentries_of_type(SUBENTRY_CLASSIFIER):
         await async_bin_classifier(hass, ClassifierSettings.from_subentry(subentry))

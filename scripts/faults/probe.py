@@ -44,7 +44,7 @@ async def async_setup(hass, config):
             "tasks": dict(Counter(task.get_name() for task in tasks)),
             "threads": threads,
             "objects": {name: kinds[name] for name in ("ClassifierCoordinator", "Engine", "Embedder", "Frames")},
-            "descriptors": len(os.listdir("/proc/self/fd")),
+            "descriptors": len(await hass.async_add_executor_job(os.listdir, "/proc/self/fd")),
         }
     hass.services.async_register("house_probe", "count", count, supports_response=SupportsResponse.ONLY)
     return True
@@ -80,6 +80,7 @@ def plant(config: Path) -> None:
     folder = config / "custom_components" / DOMAIN
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text(_SOURCE)
+    (folder / "services.yaml").write_text("count:\n")
     (folder / "manifest.json").write_text(json.dumps(_MANIFEST))
 
 

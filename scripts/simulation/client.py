@@ -15,6 +15,9 @@ FLOW_POLL_S = 0.25
 FLOW_PROGRESS_S = 300.0
 """How long a flow may show progress."""
 
+PATIENCE_S = 120.0
+"""How long an answer may take."""
+
 type StateListener = Callable[[str, str], None]
 
 
@@ -34,6 +37,7 @@ class Client:
         self._reader: asyncio.Task[None]
         self._sent = 0
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self.patience_s = PATIENCE_S
         self._listeners: dict[int, StateListener] = {}
         self._actions: dict[str, dict[str, Any]] = {}
         """Home Assistant's description of every action, by domain and name, once it was asked for."""
@@ -46,14 +50,24 @@ class Client:
                 raise ClientError(f"{method} {path}: {response.status} {(await response.text())[:500]}")
             return await response.json()
 
+    async def bytes(self, path: str) -> bytes:
+        """Fetch what is no JSON. Raises ClientError."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        async with self._session.get(self.url + path, headers=headers) as response:
+            if response.status >= 400:
+                raise ClientError(f"GET {path}: {response.status}")
+            return await response.read()
+
     async def command(self, kind: str, **fields: object) -> Any:
         """Send a websocket command and return its result. Raises ClientError."""
+        if self._reader.done():
+            raise ClientError("Home Assistant closed the connection")
         self._sent += 1
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         number = self._sent
         self._waiting[number] = answer
         await self._socket.send_json({"id": number, "type": kind, **fields})
-        reply = await asyncio.wait_for(answer, 120)
+        reply = await asyncio.wait_for(answer, self.patience_s)
         if not reply["success"]:
             raise ClientError(f"{kind}: {reply['error']['message']}")
         return reply["result"]

@@ -11,7 +11,8 @@ from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError, Unauthorized
-from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers import device_registry as dr, entity_registry as er, issue_registry as ir
+from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser, async_fire_time_changed
 import voluptuous as vol
@@ -192,16 +193,23 @@ async def test_a_bad_example_on_disk_is_set_aside(
 
 
 async def test_a_disk_that_refuses_is_reported_and_retried(
-    hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera
+    hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera, issue_registry: ir.IssueRegistry
 ) -> None:
     # The examples' folder can't be made where a file has its name.
     Path(hass.config.path(DOMAIN)).write_text("in the way")
-    assert not await hass.config_entries.async_setup(entry.entry_id)
-    assert entry.state.value == "setup_retry"
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    assert issue_registry.async_get_issue(DOMAIN, f"refused_{entry.entry_id}")
+    assert entry.runtime_data.classifiers == {}
+    # Unloaded, nothing is tried any more, and nothing is left behind.
+    assert await hass.config_entries.async_unload(entry.entry_id)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("coral_imprint")]
     Path(hass.config.path(DOMAIN)).unlink()
-    assert await hass.config_entries.async_reload(entry.entry_id)
-    assert entry.state.value == "loaded"
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert not Path(hass.config.path(DOMAIN)).exists()
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    assert set(entry.runtime_data.classifiers) == {"gate_id"}
+    assert issue_registry.async_get_issue(DOMAIN, f"refused_{entry.entry_id}") is None
     assert await hass.config_entries.async_unload(entry.entry_id)
 
 
@@ -254,10 +262,15 @@ async def test_a_full_disk_fails_the_capture_and_loses_nothing(
     assert (await act(hass, engine, "imprint"))["examples"] == {"open": 2, "closed": 1}
 
 
-async def test_a_classifier_that_the_disk_refuses_puts_the_engine_on_retry(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+async def test_a_classifier_that_the_disk_refuses_waits_alone(
+    hass: HomeAssistant,
+    engine: MockConfigEntry,
+    camera: FakeCamera,
+    issue_registry: ir.IssueRegistry,
 ) -> None:
-    Path(hass.config.path(DOMAIN, "yard")).write_text("in the way")
+    await teach(hass, engine, camera, "closed", "open")
+    in_the_way = Path(hass.config.path(DOMAIN, "yard"))
+    in_the_way.write_text("in the way")
     added = ConfigSubentry(
         data=MappingProxyType(classifier_data(hass, folder="yard")),
         subentry_type="classifier",
@@ -265,12 +278,20 @@ async def test_a_classifier_that_the_disk_refuses_puts_the_engine_on_retry(
         unique_id=None,
     )
     hass.config_entries.async_add_subentry(engine, added)
-    await hass.async_block_till_done(wait_background_tasks=True)
-    assert engine.state.value == "setup_retry"
-    Path(hass.config.path(DOMAIN, "yard")).unlink()
+    await hass.async_block_till_done()
+    issue = issue_registry.async_get_issue(DOMAIN, f"refused_{engine.entry_id}")
+    assert issue and issue.translation_placeholders and issue.translation_placeholders["classifiers"] == "Yard"
+    # The other classifier goes on as if nothing was, and no restart changes that.
+    assert set(engine.runtime_data.classifiers) == {"gate_id"}
+    assert (await act(hass, engine, "look"))["best"] == "open"
     assert await hass.config_entries.async_reload(engine.entry_id)
-    assert engine.state.value == "loaded"
+    assert (await act(hass, engine, "look"))["best"] == "open"
+    in_the_way.unlink()
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=30))
+    await hass.async_block_till_done(wait_background_tasks=True)
     assert set(engine.runtime_data.classifiers) == {"gate_id", added.subentry_id}
+    assert state(hass, "sensor.yard_class") == "unknown"
+    assert issue_registry.async_get_issue(DOMAIN, f"refused_{engine.entry_id}") is None
 
 
 async def test_the_bin_keeps_a_week(

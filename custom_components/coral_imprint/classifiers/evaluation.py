@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
+from astral.sun import elevation
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.sun import get_astral_location
+from homeassistant.helpers.sun import get_astral_observer
 from homeassistant.helpers.translation import async_get_translations
 
 from ..const import DOMAIN
@@ -45,9 +46,9 @@ async def async_evaluate(hass: HomeAssistant, classifier: ClassifierCoordinator)
 
 def _day_or_night(hass: HomeAssistant, text: Callable[[str, str, str], str]) -> Callable[[Example], str]:
     """Return what says whether the sun was up, at Home Assistant's place, when an example was captured."""
-    location, elevation = get_astral_location(hass)
+    observer = get_astral_observer(hass)
     day, night = text("condition", "day", "day"), text("condition", "night", "night")
-    return lambda example: day if location.solar_elevation(example.captured, elevation) > _HORIZON else night
+    return lambda example: day if elevation(observer, example.captured) > _HORIZON else night
 
 
 def _labelled(value: Any, labels: Mapping[str, str]) -> Any:

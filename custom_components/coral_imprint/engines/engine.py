@@ -1,17 +1,19 @@
 """A config entry at work: one extractor on one runtime, and the classifiers that share it."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 import logging
 from typing import Final
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, Event, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.event import async_call_later
 from homeassistant.util import dt as dt_util
 
 from ..classifiers.coordinator import ClassifierCoordinator
-from ..classifiers.shared import Shared, Tally
+from ..classifiers.shared import Shared
 from ..const import DOMAIN, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from ..embedding import (
     BUILTIN,
@@ -23,13 +25,22 @@ from ..embedding import (
 )
 from ..embedding.edgetpu import embedder as edgetpu
 from ..imprinting import StoreFailed, bin_whole, purge
-from ..issues import EXTRACTOR, RUNTIME, async_report_extractor, async_report_runtime, async_settle
+from ..issues import (
+    EXTRACTOR,
+    REFUSED,
+    RUNTIME,
+    async_report_extractor,
+    async_report_refused,
+    async_report_runtime,
+    async_settle,
+)
 from ..models import ClassifierSettings, EngineSettings, bin_folder, data_folder
 from ..troubles import Troubles
 from .edge_tpu import DeviceWatch
 from .embedders import Embedders
 from .extractors import Source, async_provide, async_source_of
 from .former import FormerSettings
+from .pace import Pace
 from .requirements import async_install_litert, litert_state
 
 _LOGGER = logging.getLogger(__name__)
@@ -57,12 +68,17 @@ class Engine:
         self._listeners: list[CALLBACK_TYPE] = []
         self._trying: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
+        self._closed = False
+        self._cancel_asking: CALLBACK_TYPE | None = None
+        self._asked = 0
+        """How often the disk refused some classifier in a row."""
         self.settings = EngineSettings.from_data(entry.data)
         self.classifiers: dict[str, ClassifierCoordinator] = {}
         former = FormerSettings(hass, entry.entry_id)
         self.embedders = Embedders(hass, former, self._used_embedders, self._trouble, self._device_changed)
         self._watch = DeviceWatch(hass, entry)
-        self._shared = Shared(hass, entry, self.embedders)
+        self.pace = Pace()
+        self._shared = Shared(hass, entry, self.embedders, self.pace)
         self.troubles = Troubles()
         """Why the chosen extractor couldn't be used."""
 
@@ -75,11 +91,6 @@ class Engine:
     def title(self) -> str:
         """What the user calls it."""
         return self._entry.title
-
-    @property
-    def tally(self) -> Tally:
-        """How often its classifiers looked, and what was spared."""
-        return self._shared.tally
 
     def _used_embedders(self) -> Iterator[PictureEmbedder]:
         return (coordinator.learner.learned.lens.embedder for coordinator in self.classifiers.values())
@@ -228,6 +239,8 @@ class Engine:
         """Close the extractor; looks under way get no embedding any more."""
         if self._trying:
             self._trying.cancel()
+        self._closed = True
+        self._stop_asking()
         await self.embedders.async_close()
         self._watch.stop()
 
@@ -240,7 +253,10 @@ class Engine:
     # --- the classifiers -----------------------------------------------------------------------------------------
 
     async def async_follow_subentries(self) -> None:
-        """Start, stop or change only the classifiers whose subentries came, went or changed. Raises StoreFailed."""
+        """Start, stop or change only the classifiers whose subentries came, went or changed.
+
+        One that the disk refuses is told of and tried again from time to time; the others are none the worse for it.
+        """
         async with self.embedders.lock:
             wanted = {
                 subentry.subentry_id: ClassifierSettings.from_subentry(subentry)
@@ -248,16 +264,51 @@ class Engine:
             }
             for subentry_id in self.classifiers.keys() - wanted.keys():
                 await self._async_remove(subentry_id)
+            refused: dict[str, StoreFailed] = {}
             for subentry_id, settings in wanted.items():
                 if (running := self.classifiers.get(subentry_id)) is None:
-                    await self._async_add(subentry_id, settings)
+                    try:
+                        await self._async_add(subentry_id, settings)
+                    except StoreFailed as err:
+                        refused[settings.name] = err
                 elif running.settings != settings:
                     running.async_apply(settings)
                     self._rename_device(subentry_id, settings.name)
+            self._tell_refused(refused)
+
+    @callback
+    def _tell_refused(self, refused: Mapping[str, StoreFailed]) -> None:
+        """Tell which classifiers can't be read, by name, and go on trying."""
+        self._stop_asking()
+        if not refused:
+            async_settle(self._hass, self._entry, REFUSED)
+            self._asked = 0
+            return
+        reason = "; ".join(sorted({str(err) for err in refused.values()}))
+        async_report_refused(self._hass, self._entry, sorted(refused), reason)
+        if self._closed:
+            return
+        pause = RETRY_SOON_AFTER[min(self._asked, len(RETRY_SOON_AFTER) - 1)]
+        self._asked += 1
+
+        async def ask_again(_now: datetime) -> None:
+            await self.async_follow_subentries()
+
+        self._cancel_asking = async_call_later(self._hass, pause, ask_again)
+
+    @callback
+    def _stop_asking(self) -> None:
+        if self._cancel_asking:
+            self._cancel_asking()
+            self._cancel_asking = None
 
     async def _async_add(self, subentry_id: str, settings: ClassifierSettings) -> None:
         coordinator = ClassifierCoordinator(self._hass, self._entry, subentry_id, settings, self._shared)
-        await coordinator.async_start()
+        try:
+            await coordinator.async_start()
+        except StoreFailed:
+            await coordinator.async_shutdown()
+            raise
         self.classifiers[subentry_id] = coordinator
         for listener in self._classifier_listeners:
             listener(coordinator)
