@@ -1,7 +1,7 @@
 """What a user may hand on when something is wrong: states, counts and times; no pictures, labels, names, addresses or tokens."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 import re
 from typing import Any, Final
 
@@ -96,10 +96,8 @@ def _engine(engine: Engine) -> dict[str, Any]:
         "length": embedder.length,
         "pictures": embedder.frames,
         "milliseconds": _times(embedder),
-        "looks_per_second": engine.tally.pace.per_second,
-        "tally": {
-            one.name: count for one in fields(engine.tally) if isinstance(count := getattr(engine.tally, one.name), int)
-        },
+        "looks_per_second": engine.pace.per_second,
+        "counts": engine.pace.counts,
         "errors": engine.troubles.as_dict(),
     }
     if isinstance(embedder, ServerEmbedder):

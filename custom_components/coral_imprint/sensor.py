@@ -136,7 +136,7 @@ ENGINE_SENSORS = (
         entity_registry_enabled_default=False,
         state_class=SensorStateClass.MEASUREMENT,
         suggested_display_precision=2,
-        value_fn=lambda engine: engine.tally.pace.per_second,
+        value_fn=lambda engine: engine.pace.per_second,
         interval=timedelta(seconds=30),
     ),
     EngineSensorDescription(
@@ -145,7 +145,7 @@ ENGINE_SENSORS = (
         entity_category=EntityCategory.DIAGNOSTIC,
         entity_registry_enabled_default=False,
         state_class=SensorStateClass.TOTAL_INCREASING,
-        value_fn=lambda engine: engine.tally.skipped,
+        value_fn=lambda engine: engine.pace.skipped,
         interval=timedelta(seconds=30),
     ),
 )

@@ -29,6 +29,8 @@ LIGHTS = (0.9, 0.8, 0.7)
 STALE_AFTER_S = 4
 """How long a camera of this house may repeat itself."""
 LOOKS_TO_BE_RIGHT = 2
+ANSWER_S = 900.0
+"""How long an answer may take: of a hundred at once, on a machine that does other things, the last takes minutes."""
 PATIENCE_S = 60.0
 """How long something may take until it counts as never coming."""
 REGION = {
@@ -142,6 +144,7 @@ class House:
         self._token = token or self._token
         session = await self._connection.enter_async_context(aiohttp.ClientSession())
         self._client = Client(self.home.url, session, self._token)
+        self._client.patience_s = ANSWER_S
         await self._connection.enter_async_context(self._client.connected())
         await self._client.on_states(self.states.__setitem__)
         self.states |= {one["entity_id"]: one["state"] for one in await self._client.rest("GET", "/api/states")}

@@ -37,7 +37,7 @@ _NAMES: Final = (
     "train/1.jpg", "open/1.zip", "open/", ".open/1.jpg", "_/1.jpg", "open/20260304T050608000Z-1f2e3d.jpg", "open/99999999T999999999Z-1f2e3d.jpg",
     "open/open-1999999999.123456789-x.png", "open/open-1.5-x.png", "\U0001f600/1.jpg", "a:b*c?/1.jpg", "/" * 200 + "1.jpg", "a/" * 150 + "1.jpg", ".", "..", "",
 )  # fmt: skip
-_VALUES: Final = (
+_VALUES: Final[tuple[object, ...]] = (
     None, True, 0, -1, 1e308, 2**70, "", "none", "x" * 100_000, "\ud800", "\0", "../..", "open", [], {}, [[]], "2026-11-20", "0001-01-01T00:00:00+00:00",
     "9999-12-31T23:59:59-23:59", "20261120T183000Z",
 )  # fmt: skip

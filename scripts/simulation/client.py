@@ -15,6 +15,9 @@ FLOW_POLL_S = 0.25
 FLOW_PROGRESS_S = 300.0
 """How long a flow may show progress."""
 
+PATIENCE_S = 120.0
+"""How long an answer may take."""
+
 type StateListener = Callable[[str, str], None]
 
 
@@ -34,6 +37,7 @@ class Client:
         self._reader: asyncio.Task[None]
         self._sent = 0
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self.patience_s = PATIENCE_S
         self._listeners: dict[int, StateListener] = {}
         self._actions: dict[str, dict[str, Any]] = {}
         """Home Assistant's description of every action, by domain and name, once it was asked for."""
@@ -63,7 +67,7 @@ class Client:
         number = self._sent
         self._waiting[number] = answer
         await self._socket.send_json({"id": number, "type": kind, **fields})
-        reply = await asyncio.wait_for(answer, 120)
+        reply = await asyncio.wait_for(answer, self.patience_s)
         if not reply["success"]:
             raise ClientError(f"{kind}: {reply['error']['message']}")
         return reply["result"]

@@ -35,7 +35,7 @@ TEXTS = json.loads((ROOT / "custom_components" / DOMAIN / "translations" / "en.j
 ELSEWHERE = {
     "config hassio_confirm": "tests/shell/test_discovery.py",
     "config reauth_confirm": "tests/shell/test_remote.py",
-    "config download_failed": "tests/shell/test_downloads.py",
+    "config download_failed": "tests/shell/test_engine_flow.py",
     "config edgetpu": "tests/shell/test_edgetpu.py",
 }
 """Steps that only come where there is a Supervisor, a server that changes its mind, no internet, or a device; and what shows them."""

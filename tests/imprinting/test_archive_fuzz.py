@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from imprinting import importing
+from embedding import NotAPicture
+from imprinting import durable
 from scripts.fuzzing import archives
 from scripts.fuzzing.children import Limits
 from scripts.fuzzing.command import fuzz
@@ -35,15 +36,15 @@ def test_wrong_answers_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sound
     with monkeypatch.context() as patch:
         patch.setattr(archives, "_whole_jpeg", lambda data: data[:100])
-        with pytest.raises(archives.NotAPicture):
+        with pytest.raises(NotAPicture):
             archives.attempt(sound[0])
-    real = importing.durable.write
+    real = durable.write
 
     def elsewhere(path: Path, data: bytes) -> None:
         real(path, data)
         if path.suffix == ".jpg":
             real(path.parents[2] / "escaped.jpg", data)
 
-    monkeypatch.setattr(importing.durable, "write", elsewhere)
+    monkeypatch.setattr(durable, "write", elsewhere)
     with pytest.raises(WrongAnswer, match="escaped"):
         archives.attempt(sound[0])

@@ -100,7 +100,7 @@ async def test_an_engine_with_a_file_of_the_users(
     options = classifier["options"]
     assert (options["rules"]["enter_at"], options["region"]["right"], options["classes"]) == (0.8, 1, 2)
     assert (options["name"], options["camera"], options["head"]) == ("**REDACTED**", "**REDACTED**", None)
-    assert found["engine"]["tally"]["looks"] > 2
+    assert found["engine"]["counts"]["looks"] > 2
 
 
 async def test_a_classifiers_device_speaks_of_it_alone(

@@ -1,18 +1,23 @@
 """The imprint answers at once; a better head is learned after it, or the one that the user fixed."""
 
 from datetime import timedelta
+from pathlib import Path
+import shutil
 import threading
+from types import MappingProxyType
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
-from homeassistant.core import HomeAssistant
+from homeassistant.config_entries import ConfigSubentry
+from homeassistant.const import EVENT_HOMEASSISTANT_STARTED
+from homeassistant.core import CoreState, HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.coral_imprint.classifiers import learner as learner_module
 from custom_components.coral_imprint.imprinting import KINDS, choose
 
-from .conftest import FakeCamera, act, classifier_data, decide, settled, state, teach
+from .conftest import DOMAIN, FakeCamera, act, classifier_data, decide, settled, state, teach
 
 
 def kind(entry: MockConfigEntry) -> str:
@@ -104,3 +109,54 @@ async def test_a_new_classifier_chooses_by_itself(
     await teach(hass, engine, camera, "closed", "open")
     assert kind(engine) in KINDS
     assert state(hass, "binary_sensor.gate_open") == "on"
+
+
+def add_classifiers(hass: HomeAssistant, entry: MockConfigEntry, count: int) -> None:
+    """Add classifiers like the first one."""
+    for number in range(count):
+        added = ConfigSubentry(
+            data=MappingProxyType(classifier_data(hass, folder=f"yard_{number}")),
+            subentry_type="classifier",
+            title=f"Yard {number}",
+            unique_id=None,
+        )
+        hass.config_entries.async_add_subentry(entry, added)
+
+
+def copy_examples(hass: HomeAssistant, folder: str) -> None:
+    """Give a classifier the first one's examples, as a user does who copies folders."""
+    for gate in ("open", "closed"):
+        for picture in Path(hass.config.path(DOMAIN, "gate", gate)).glob("*.jpg"):
+            shutil.copy(picture, Path(hass.config.path(DOMAIN, folder, gate)))
+
+
+async def test_heads_are_refined_after_the_start_and_one_after_the_other(
+    hass: HomeAssistant, taught: MockConfigEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_classifiers(hass, taught, 3)
+    await settled(hass)
+    for folder in ("yard_0", "yard_1", "yard_2"):
+        copy_examples(hass, folder)
+    under_way: list[int] = []
+    together: list[int] = []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        under_way.append(1)
+        together.append(len(under_way))
+        found = choose(*args, **options)
+        under_way.pop()
+        return found
+
+    monkeypatch.setattr(learner_module, "choose", counted)
+    assert await hass.config_entries.async_unload(taught.entry_id)
+    hass.set_state(CoreState.starting)
+    assert await hass.config_entries.async_setup(taught.entry_id)
+    await settled(hass)
+    assert kind(taught) == "imprint", "which answers while Home Assistant starts"
+    assert together == []
+    hass.set_state(CoreState.running)
+    hass.bus.async_fire(EVENT_HOMEASSISTANT_STARTED)
+    await settled(hass)
+    assert len(together) >= 4
+    assert max(together) == 1
+    assert kind(taught) == choose_anew(taught)

@@ -26,6 +26,7 @@ from .judge import Judge, Reading
 from .learner import Learner
 from .lighting import lights
 from .occasions import Looks, Occasions
+from .refining import Refining
 from .shared import Shared
 
 __all__ = ["ClassifierCoordinator", "Reading"]
@@ -57,13 +58,13 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
+        self._refining = Refining(hass, entry, shared.refining, self.learner)
         self.troubles = Troubles()
         """What looks failed by."""
         self.class_to_teach: str | None = None
         """Id of the class that the user chose to capture examples of."""
         self._embedders = shared.embedders
         self._moving: asyncio.Task[None] | None = None
-        self._refining: asyncio.Task[None] | None = None
         self._judge = Judge(settings.rules)
         self._shared = shared
         self.checkup = Checkup(
@@ -74,14 +75,14 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         looks = Looks(
             wanted=self._is_wanted,
             under_way=lambda: self._under_way,
-            routine=self.async_refresh,
+            routine=lambda: self._async_refresh_since(None),
             fresh=lambda: self._async_refresh_since(monotonic() - SAME_MOMENT),
         )
-        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.tally)
+        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.pace)
         self._listening = 0
         self._under_way = False
-        self._since: float | None = None
-        """What the next look's frame has to be from at the earliest; None: it may be one that others look at."""
+        self._since: float | None = OWN
+        """When the next look's frame has to have been asked for, as `Frames.async_next` takes it."""
         self._looking = asyncio.Lock()
         self._class_listeners: list[CALLBACK_TYPE] = []
 
@@ -119,19 +120,8 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @callback
     def _refine_soon(self) -> None:
-        """Learn a better head than the imprint in the background, once the last change was imprinted."""
         self.checkup.async_learn_soon()
-        if self._refining:
-            self._refining.cancel()
-        self._refining = self.config_entry.async_create_background_task(
-            self.hass, self._async_refine(), f"{self.name}: refine"
-        )
-
-    async def _async_refine(self) -> None:
-        try:
-            await self.learner.async_refine()
-        except (EmbeddingError, ImprintingError) as err:
-            _LOGGER.warning("%s: the imprint could not be refined: %s", self.name, err)
+        self._refining.async_begin()
 
     async def _async_move(self, lens: Lens) -> None:
         before = self.learner.learned
@@ -202,26 +192,26 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self._frames.async_untrack()
         self.checkup.async_stop()
         self._occasions.async_stop()
-        for task in (self._moving, self._refining):
-            if task:
-                task.cancel()
+        self._refining.async_stop()
+        if self._moving:
+            self._moving.cancel()
         await super().async_shutdown()
 
     # --- look ----------------------------------------------------------------------------------------------------
 
     @override
     async def _async_update_data(self) -> Reading:
-        since, self._since = self._since, None
+        since, self._since = self._since, OWN
         self._under_way = True
         try:
-            reading = await self._async_seen(since)
+            with self._shared.pace.look():
+                reading = await self._async_seen(since)
         except EmbeddingError as err:
             reading = self._failed(translated(UpdateFailed, err.key, err, **err.details))
         except HomeAssistantError as err:
             reading = self._failed(as_update_failed(err))
         finally:
             self._under_way = False
-        self._shared.tally.looked()
         return reading
 
     def _failed(self, err: UpdateFailed) -> Reading:
@@ -261,7 +251,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     async def async_look(self) -> Reading:
         """Look now. Raises HomeAssistantError when the camera or its picture is of no use."""
-        await self._async_refresh_since(OWN)
+        await self.async_refresh()
         if not self.last_update_success and isinstance(self.last_exception, HomeAssistantError):
             raise self.last_exception
         if not self.last_update_success or self.reading is None:

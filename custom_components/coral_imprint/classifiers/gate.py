@@ -40,9 +40,9 @@ class Gate:
             if (seen := await self._shared.desk.async_see(lens, frame, wanted, first=first)) is None:
                 return None
             self._keep(frame.picture, lens, seen)
-            self._shared.tally.reused += seen.reused
+            self._shared.pace.reused += seen.reused
         else:
-            self._shared.tally.reused += 1
+            self._shared.pace.reused += 1
         return seen
 
     async def async_embed(self, lens: Lens, picture: bytes) -> NDArray[np.float32]:
