@@ -22,7 +22,6 @@ import tempfile
 import time
 from typing import Any
 
-import aiohttp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,25 +89,24 @@ async def scene(folder: Path, data: bytes) -> AsyncIterator[Scene]:
     child = Child(Command(arguments=arguments, environment=standin.environment), patience=PATIENCE)
     with twin(standin, data), ThreadPoolExecutor(2) as workers:
         await child.start()
-        async with aiohttp.ClientSession() as session:
-            client = ChildClient(child.socket, MODEL, session, workers)
-            connected: list[bool] = []
-            fallback = Fallback(
-                client,
-                InThread(runtime, workers),
-                deadline=DEADLINE,
-                retry=RETRY,
-                listener=lambda now, _: connected.append(now),
-                stuck=child.restart,
-            )
-            made = Scene(standin, child, fallback, pictures, expected, connected=connected)
-            child.listener = made.notice
-            try:
-                yield made
-            finally:
-                await fallback.aclose()
-                await client.aclose()
-                await child.stop()
+        client = ChildClient(child.socket, MODEL, workers)
+        connected: list[bool] = []
+        fallback = Fallback(
+            client,
+            InThread(runtime, workers),
+            deadline=DEADLINE,
+            retry=RETRY,
+            listener=lambda now, _: connected.append(now),
+            stuck=child.restart,
+        )
+        made = Scene(standin, child, fallback, pictures, expected, connected=connected)
+        child.listener = made.notice
+        try:
+            yield made
+        finally:
+            await fallback.aclose()
+            await client.aclose()
+            await child.stop()
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

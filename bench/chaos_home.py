@@ -6,7 +6,8 @@ A real Home Assistant, in a folder of its own, has one engine on a stand-in for 
 on the regions of one camera. Each looks ten times a second, by the action and with its answer, while inferences abort the device's
 process, hang, or lose the device (once in ``--every`` aborts). At the end Home Assistant is killed. Prints one JSON object; ends
 with 1 where a look took longer than ``--most-seconds`` or got no answer, where something grew, where Home Assistant ended or logged
-an error, or where a process outlived it. This program needs LiteRT, Home Assistant's environment does not.
+an error, or where a process outlived it. With ``--limit-ms``, it tells which callbacks held Home Assistant's event loop for longer,
+as bench/loop.py does. This program needs LiteRT, Home Assistant's environment does not.
 """
 
 import argparse
@@ -31,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
 
 from bench.faults import Seen, Tally, Torment, growth, problems
+from bench.loop import Phase, plant, watching
 from embedding.network.model import read_model
 from scripts.simulation.camera import Camera, running_camera
 from scripts.simulation.client import Client, ClientError, onboarded
@@ -70,7 +72,8 @@ async def play(camera: Camera) -> None:
 
 
 def planted(config: Path, data: bytes) -> None:
-    """Put the probe and the extractor into a configuration folder."""
+    """Put the probe, the loop's watch and the extractor into a configuration folder."""
+    plant(config)
     (config / "custom_components" / PROBE).symlink_to(ROOT / "bench" / PROBE)
     models = config / "coral_imprint" / "models"
     models.mkdir(parents=True)
@@ -79,7 +82,9 @@ def planted(config: Path, data: bytes) -> None:
 
 
 @asynccontextmanager
-async def tormented_home(folder: Path, python: Path, standin: StandIn, data: bytes) -> AsyncIterator[Home]:
+async def tormented_home(
+    folder: Path, python: Path, standin: StandIn, data: bytes, limit_ms: float
+) -> AsyncIterator[Home]:
     """Start Home Assistant with the probe."""
     temporary = folder / "tmp"
     temporary.mkdir()
@@ -92,7 +97,7 @@ async def tormented_home(folder: Path, python: Path, standin: StandIn, data: byt
         "patience": PATIENCE,
         "temporary": str(temporary),
     }
-    extra = f"{PROBE}: {json.dumps(options)}\n"
+    extra = f"{PROBE}: {json.dumps(options)}\n" + (watching(limit_ms) if limit_ms else "")
     prepared = lambda config: planted(config, data)  # noqa: E731
     async with running_home(folder / "config", extra=extra, prepared=prepared, python=python) as home:
         yield home
@@ -177,7 +182,7 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     with twin(standin, data):
         async with (
             running_camera() as camera,
-            tormented_home(folder, options.home.absolute(), standin, data) as home,
+            tormented_home(folder, options.home.absolute(), standin, data, options.limit_ms) as home,
             onboarded(home.url) as client,
         ):
             playing = asyncio.create_task(play(camera))
@@ -198,6 +203,7 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             torment = Torment(standin, see, poll=0.05)
             # The start of Home Assistant has errors of its own, such as ffmpeg's absence.
             quiet = len(home.log.read_text(errors="replace"))
+            phase = Phase(home, options.limit_ms)
             begin, pid = time.perf_counter(), home.process.pid
             async with asyncio.TaskGroup() as group:
                 for device_id in devices:
@@ -210,6 +216,7 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             last = await seen(held=True)
             then, now = Seen.of(before), Seen.of(last)
             survived = home.process.returncode is None and home.process.pid == pid
+            loop = phase.result() if options.limit_ms else None
             playing.cancel()
             ended = await killed(home, folder / "tmp")
             log = home.log.read_text(errors="replace")[quiet:]
@@ -227,6 +234,7 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "after": last["held"],
         "growth": growth(samples),
         "logged": {"errors": len(errors), "first": [line[:300] for line in errors[:5]]},
+        "loop": loop,
         "killed": ended,
         "minutes": round(minutes, 2),
     }
@@ -252,6 +260,7 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=50, help="aborts per other fault; 0: no other")
     parser.add_argument("--pause", type=float, default=0.1, help="seconds between two looks of a classifier")
     parser.add_argument("--home", type=Path, default=ROOT / ".dev" / "demo" / "bin" / "python", help="its interpreter")
+    parser.add_argument("--limit-ms", type=float, default=0.0, help="watch the event loop (0: don't)")
     parser.add_argument("--log", type=Path, help="where to keep what Home Assistant logged")
     parser.add_argument("--most-seconds", type=float, default=2.0)
     parser.add_argument("--most-mib", type=float, default=32.0)

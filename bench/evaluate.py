@@ -8,8 +8,10 @@ percent, its 95 % interval and, with ``--unknowns``, how well foreign pictures a
 
 import argparse
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+import os
 from pathlib import Path
 import sys
 import time
@@ -22,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
 
 from bench.command import existing_folder, print_report
-from embedding import BUILTIN, CATALOGUE, WHOLE, Embedder, ModelError, NotAPicture, find_file, open_embedder
+from embedding import BUILTIN, CATALOGUE, WHOLE, ModelError, NotAPicture, PictureEmbedder, find_file, open_embedder
+from embedding.remote import Access, open_remote_embedder
 from imprinting import KINDS, Head, choose, fit
 
 MAX_QUERIES: Final = 30
@@ -31,6 +34,10 @@ GENUINE_ACCEPTED: Final = 0.95
 """The false-alarm rate is that of the threshold which accepts this share of genuine queries."""
 _TRIES: Final = 50
 _SPLITS: Final = frozenset({"train", "training", "test", "val", "valid", "validation"})
+
+RUNTIMES: Final = ("auto", "portable", "litert")
+"""Those of this process; anything else is the address of a server."""
+TOKEN_VARIABLE: Final = "CORAL_IMPRINT_TOKEN"
 
 _NAMES: Final = ", ".join((BUILTIN, *CATALOGUE))
 
@@ -90,7 +97,7 @@ def files_of(folder: Path) -> list[tuple[str, str, Path]]:
     return found
 
 
-async def embed_folder(embedder: Embedder, files: Iterable[tuple[str, str, Path]], length: int) -> PictureSet:
+async def embed_folder(embedder: PictureEmbedder, files: Iterable[tuple[str, str, Path]], length: int) -> PictureSet:
     """Embed every picture once; what is no picture is left out with a warning."""
     vectors: list[Vectors] = []
     classes: list[str] = []
@@ -248,12 +255,29 @@ def extractor_of(name: str, folders: Sequence[Path]) -> str | Path:
     return path
 
 
+@asynccontextmanager
+async def opened(options: argparse.Namespace) -> AsyncIterator[PictureEmbedder]:
+    """Open the extractor: in this process, or the model of that name on an inference server. Raises EmbeddingError."""
+    if options.runtime not in RUNTIMES:
+        # Nothing else here needs it.
+        from aiohttp import ClientSession  # noqa: PLC0415
+
+        access = Access(token=os.environ.get(TOKEN_VARIABLE))
+        async with (
+            ClientSession() as session,
+            open_remote_embedder([options.runtime], options.extractor, session, access) as away,
+        ):
+            yield away
+        return
+    extractor = extractor_of(options.extractor, options.models)
+    async with open_embedder(extractor, options.runtime, options.threads) as here:
+        yield here
+
+
 async def run(options: argparse.Namespace) -> dict[str, object]:
     """Embed and evaluate every folder."""
     report: dict[str, object] = {}
-    async with open_embedder(
-        extractor_of(options.extractor, options.models), options.runtime, options.threads
-    ) as embedder:
+    async with opened(options) as embedder:
         foreign = np.zeros((0, embedder.length), np.float32)
         if options.unknowns:
             # A flat folder or a tree of them: whatever the classes are called, all is foreign.
@@ -264,6 +288,13 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
             pictures = await embed_folder(embedder, files_of(folder), embedder.length)
             report[folder.resolve().name] = evaluate(pictures, foreign, options, folder.name)
     return report
+
+
+def runtime_of(text: str) -> str:
+    """Read a runtime's name, or a server's address. Raises ValueError."""
+    if text not in RUNTIMES and "://" not in text:
+        raise ValueError("neither a runtime nor the address of a server")
+    return text
 
 
 def numbers(text: str) -> list[int]:
@@ -284,7 +315,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--models", type=Path, action="append", default=[], metavar="FOLDER", help="holds the named ones"
     )
-    parser.add_argument("--runtime", default="auto", choices=("auto", "portable", "litert"))
+    parser.add_argument(
+        "--runtime",
+        default="auto",
+        type=runtime_of,
+        metavar="|".join((*RUNTIMES, "URL")),
+        help=f"an inference server's address: the extractor is a model's name there; {TOKEN_VARIABLE} may hold a token",
+    )
     parser.add_argument("--threads", type=int, default=1, help="of the network")
     parser.add_argument("--head", default="auto", choices=tuple(HEADS), help="auto: what the integration uses")
     parser.add_argument("--shots", type=numbers, default=[1, 5, 20], help="examples a class, e.g. 1,5,20")

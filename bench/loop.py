@@ -3,7 +3,8 @@
 Starts a real Home Assistant, first idle (the limit nothing can beat), then with N classifiers on one
 camera at one look a second, and counts the callbacks over the limit in each: by the clock, and
 by the processor time of the loop's own thread, which tells our work from a machine that was busy elsewhere. Prints JSON. Run by the demo's Python:
-``.dev/demo/bin/python bench/loop.py --classifiers 4 --seconds 60``.
+``.dev/demo/bin/python bench/loop.py --classifiers 4 --seconds 60``. For an engine on an Edge TPU whose process comes and goes:
+``bench/chaos_home.py --limit-ms 5``.
 """
 
 import argparse
@@ -83,7 +84,12 @@ class Phase:
         }
 
 
-def _plant(config: Path) -> None:
+def watching(limit_ms: float, *, debug: bool = False) -> str:
+    """Return the YAML that turns the watching component on."""
+    return f"loop_watch:\n  limit: {limit_ms / 1000}\n  debug: {str(debug).lower()}\n"
+
+
+def plant(config: Path) -> None:
     """Put the watching component into a configuration folder."""
     folder = config / "custom_components" / "loop_watch"
     folder.mkdir(parents=True)
@@ -103,8 +109,8 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     config = options.config.resolve()
     async with AsyncExitStack() as stack:
         camera = await stack.enter_async_context(running_camera())
-        extra = f"loop_watch:\n  limit: {options.limit_ms / 1000}\n  debug: {str(options.debug).lower()}\n"
-        home = await stack.enter_async_context(running_home(config, extra=extra, prepared=_plant))
+        extra = watching(options.limit_ms, debug=options.debug)
+        home = await stack.enter_async_context(running_home(config, extra=extra, prepared=plant))
         client = await stack.enter_async_context(onboarded(home.url))
         extractor = drop_in(home, str(options.extractor or BUILTIN))
         entity_id = await add_camera(client, camera.url)

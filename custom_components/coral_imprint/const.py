@@ -74,7 +74,23 @@ CONF_WATCHING: Final = "watching"
 SECTION_REGION: Final = "region"
 SECTION_WHEN: Final = "when"
 SECTION_DECISION: Final = "decision"
-SECTIONS: Final = (SECTION_REGION, SECTION_WHEN, SECTION_DECISION)
+SECTION_HEALTH: Final = "health"
+CONF_UNAVAILABLE_ON: Final = "unavailable_on"
+"""What is wrong with the camera while the classifier's entities are unavailable."""
+CAMERA_PROBLEMS: Final[Mapping[str, bool]] = {
+    "unavailable": True,
+    "no_image": True,
+    "not_a_picture": True,
+    "stale": True,
+    "black": True,
+    "blinded": True,
+    "frozen": False,
+    "moved": False,
+}
+"""What can be chosen, and whether it is by default. Of a camera that is missing or disabled nothing is known at all."""
+CONF_REFERENCE_SINCE: Final = "reference_since"
+"""Since when examples say where the camera looks (ISO 8601, UTC); earlier ones were taken from another place."""
+SECTIONS: Final = (SECTION_REGION, SECTION_WHEN, SECTION_DECISION, SECTION_HEALTH)
 """Parts of the data whose options are changed one by one."""
 
 # Actions
@@ -123,7 +139,7 @@ BURST_LOOKS: Final = NumberOption(key="burst_looks", default=3, low=1, high=20)
 """Looks after a trigger."""
 BURST_SPACING: Final = NumberOption(key="burst_spacing", default=1, low=0.2, high=60, step=0.1, unit="s")
 """Time between them."""
-LEAST_CHANGE: Final = NumberOption(key="least_change", default=2, low=0, high=100, step=0.1, unit="%")
+LEAST_CHANGE: Final = NumberOption(key="least_change", default=4, low=0, high=100, step=0.1, unit="%")
 """How much some part of the region has to change to be embedded anew; 0: every picture is."""
 REFRESH: Final = NumberOption(key="refresh", default=60, low=0, high=3600, unit="s")
 """Time after which it is embedded anew, changed or not."""

@@ -22,6 +22,8 @@ from .models import EngineSettings
 
 _OWN: Final = "own"
 """In place of what the user, or the user's server, calls an extractor."""
+_WORDS: Final = {"head"}
+"""Settings whose texts are this integration's."""
 _FILES: Final = re.compile(r"/[^\s:;,'\"()“”]+|\S+\.(?:tflite|txt|py|so)\b\S*")
 """What is the name of a file in what another process says."""
 _SHARES: Final = {"p50": 0.5, "p90": 0.9, "most": 1.0}
@@ -94,8 +96,8 @@ def _engine(engine: Engine) -> dict[str, Any]:
         "length": embedder.length,
         "pictures": embedder.frames,
         "milliseconds": _times(embedder),
-        "looks_per_second": engine.tally.pace.per_second,
-        "skipped_looks": engine.tally.skipped,
+        "looks_per_second": engine.pace.per_second,
+        "counts": engine.pace.counts,
         "errors": engine.troubles.as_dict(),
     }
     if isinstance(embedder, ServerEmbedder):
@@ -146,21 +148,22 @@ def _classifier(hass: HomeAssistant, classifier: ClassifierCoordinator) -> dict[
     return {
         "id": classifier.subentry_id,
         "camera": _camera(hass, settings.camera),
-        "options": {
-            "interval": settings.interval,
-            "stale_after": settings.stale_after,
-            "region": settings.region.as_dict(),
-            "rules": asdict(settings.rules),
-            "head": settings.head,
-            "reject_foreign": settings.reject_foreign,
-            "false_alarms": settings.false_alarms,
-        },
+        "options": _figures(asdict(settings)),
         "last_look": _last_look(classifier),
         "errors": classifier.troubles.as_dict(),
         "embedded_percent": learner.percent_embedded,
         "learned": _learned(classifier),
         "classes": _classes(classifier),
     }
+
+
+def _figures(value: Any, key: str = "") -> Any:
+    """Return settings without the user's words and entities: whatever is a text is one, and of lists the length is told."""
+    if isinstance(value, dict):
+        return {name: _figures(one, name) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return len(value)
+    return REDACTED if isinstance(value, str) and key not in _WORDS else value
 
 
 def _camera(hass: HomeAssistant, camera: str) -> dict[str, Any]:

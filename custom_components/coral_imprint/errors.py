@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.update_coordinator import UpdateFailed
 
 from .const import DOMAIN
 from .embedding import EmbeddingError
@@ -47,6 +48,17 @@ def as_home_assistant_error(err: EmbeddingError | ImprintingError) -> HomeAssist
     """Return a core's error as Home Assistant's, translated by its own key."""
     kind = ServiceValidationError if isinstance(err, _USER_ERRORS) else HomeAssistantError
     return translated(kind, err.key, err, **err.details)
+
+
+def as_update_failed(err: HomeAssistantError) -> UpdateFailed:
+    """Return an error as a coordinator's, with the same message."""
+    failed = UpdateFailed(
+        translation_domain=err.translation_domain,
+        translation_key=err.translation_key,
+        translation_placeholders=err.translation_placeholders,
+    )
+    failed.__cause__ = err
+    return failed
 
 
 @contextmanager

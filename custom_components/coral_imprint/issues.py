@@ -1,6 +1,7 @@
 """What the user is told under Repairs."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
@@ -15,6 +16,21 @@ EXTRACTOR = "extractor"
 RUNTIME = "runtime"
 EDGETPU = "edgetpu"
 REFUSED = "refused"
+CAMERA_ISSUES: Final = {
+    "missing": "camera_missing",
+    "disabled": "camera_disabled",
+    "unavailable": "camera_unavailable",
+    "no_image": "camera_no_image",
+    "not_a_picture": "camera_not_a_picture",
+    "stale": "camera_stale",
+    "black": "camera_black",
+    "blinded": "camera_blinded",
+    "frozen": "camera_frozen",
+    "moved": "camera_moved",
+}
+"""By what is wrong with a classifier's camera."""
+CAMERA_FIXABLE: Final = frozenset({"missing", "disabled", "moved"})
+"""What a click mends: another camera is chosen, or where it looks is learned anew."""
 
 
 def _issue_id(entry: ConfigEntry, kind: str) -> str:
@@ -95,6 +111,31 @@ def async_report_refused(hass: HomeAssistant, entry: ConfigEntry, classifiers: l
             "reason": reason,
         },
     )
+
+
+@callback
+def async_report_camera(hass: HomeAssistant, entry: ConfigEntry, subentry_id: str, name: str, problem: str) -> None:
+    """Tell that something is wrong with a classifier's camera. ``problem`` is what, as the diagnostic sensor says."""
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        _camera_issue(subentry_id),
+        data={"entry_id": entry.entry_id, "subentry_id": subentry_id, "camera_problem": problem},
+        is_fixable=problem in CAMERA_FIXABLE,
+        severity=ir.IssueSeverity.WARNING,
+        translation_key=CAMERA_ISSUES[problem],
+        translation_placeholders={"classifier": name},
+    )
+
+
+@callback
+def async_settle_camera(hass: HomeAssistant, subentry_id: str) -> None:
+    """Take back what was told of a classifier's camera."""
+    ir.async_delete_issue(hass, DOMAIN, _camera_issue(subentry_id))
+
+
+def _camera_issue(subentry_id: str) -> str:
+    return f"camera_{subentry_id}"
 
 
 @callback

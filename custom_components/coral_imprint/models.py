@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from homeassistant.config_entries import ConfigSubentry
 from homeassistant.const import CONF_TOKEN, CONF_VERIFY_SSL
@@ -15,6 +16,7 @@ from .const import (
     BIN_FOLDER,
     BURST_LOOKS,
     BURST_SPACING,
+    CAMERA_PROBLEMS,
     CONF_BACKGROUND,
     CONF_CAMERA,
     CONF_CLASSES,
@@ -26,11 +28,13 @@ from .const import (
     CONF_LIGHT,
     CONF_LIMITS,
     CONF_PIXEL_RANGE,
+    CONF_REFERENCE_SINCE,
     CONF_REJECT_FOREIGN,
     CONF_RUNTIME,
     CONF_SERVERS,
     CONF_THREADS,
     CONF_TRIGGERS,
+    CONF_UNAVAILABLE_ON,
     CONF_WATCHING,
     DOMAIN,
     ENTER_AT,
@@ -47,8 +51,10 @@ from .const import (
     RUNTIME_EDGETPU,
     RUNTIME_REMOTE,
     SECTION_DECISION,
+    SECTION_HEALTH,
     SECTION_REGION,
     SECTION_WHEN,
+    SECTIONS,
     SETTLE,
     STALE_AFTER,
     STAY_AT,
@@ -58,6 +64,8 @@ from .const import (
 )
 from .embedding import BUILTIN, Region, RuntimeChoice
 from .imprinting import Limits, Rules
+
+DEFAULT_UNAVAILABLE_ON: Final = frozenset(problem for problem, chosen in CAMERA_PROBLEMS.items() if chosen)
 
 type EngineRuntime = RuntimeChoice | Literal["remote", "edgetpu"]
 
@@ -204,6 +212,11 @@ class ClassifierSettings:
         """Seconds between looks that thresholds are found for: where only triggers lead to looks, as if by the default."""
         return self.interval or INTERVAL.default
 
+    unavailable_on: frozenset[str] = DEFAULT_UNAVAILABLE_ON
+    """What is wrong with the camera, of CAMERA_PROBLEMS, while the classifier's entities are unavailable."""
+    reference_since: datetime | None = None
+    """Since when examples say where the camera looks, UTC; None: all do."""
+
     @property
     def learned_by(self) -> tuple[object, ...]:
         """Whatever changes what is learned from the same examples."""
@@ -232,6 +245,8 @@ class ClassifierSettings:
             head=None if (head := decision.get(CONF_HEAD, HEAD_AUTO)) == HEAD_AUTO else str(head),
             reject_foreign=bool(decision.get(CONF_REJECT_FOREIGN, True)),
             false_alarms=option(FALSE_ALARMS),
+            unavailable_on=frozenset(data.get(SECTION_HEALTH, {}).get(CONF_UNAVAILABLE_ON, DEFAULT_UNAVAILABLE_ON)),
+            reference_since=datetime.fromisoformat(since) if (since := data.get(CONF_REFERENCE_SINCE)) else None,
             when=When.from_data(data.get(SECTION_WHEN, {})),
             watching=bool(data.get(CONF_WATCHING, True)),
         )
@@ -258,6 +273,14 @@ def stays_above_enter(data: Mapping[str, Any]) -> bool:
     """Whether a classifier's data asks more of a class to stay than to enter, which no rules can say."""
     decision = data.get(SECTION_DECISION, {})
     return bool(decision.get(STAY_AT.key, STAY_AT.default) > decision.get(ENTER_AT.key, ENTER_AT.default))
+
+
+def with_options(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a classifier's data with changed options; those of a section one by one."""
+    return {
+        **data,
+        **{key: {**data.get(key, {}), **value} if key in SECTIONS else value for key, value in changes.items()},
+    }
 
 
 def region_from_percent(edges: Mapping[str, float]) -> Region:

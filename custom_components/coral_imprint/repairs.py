@@ -7,6 +7,7 @@ from homeassistant.helpers import issue_registry as ir
 import voluptuous as vol
 
 from .const import DOMAIN
+from .flows.camera import camera_flow
 
 
 class TryAgainFlow(RepairsFlow):
@@ -43,4 +44,6 @@ async def async_create_fix_flow(
     hass: HomeAssistant, issue_id: str, data: dict[str, str | int | float | None] | None
 ) -> RepairsFlow:
     """Return the flow that mends an issue."""
+    if data and "camera_problem" in data:
+        return camera_flow(data)
     return TryAgainFlow(str((data or {}).get("entry_id")))

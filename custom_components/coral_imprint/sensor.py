@@ -14,6 +14,7 @@ from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.typing import StateType
 
 from .classifiers.coordinator import ClassifierCoordinator
+from .classifiers.health import Problem
 from .const import DOMAIN, MODEL_ENGINE
 from .embedding.edgetpu import embedder as edgetpu
 from .engines.engine import Engine, EngineConfigEntry
@@ -74,6 +75,15 @@ CLASSIFIER_SENSORS = (
         needs_reading=False,
     ),
     ClassifierSensorDescription(
+        key="camera_problem",
+        translation_key="camera_problem",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        device_class=SensorDeviceClass.ENUM,
+        options_fn=lambda coordinator: ["ok", *Problem],
+        value_fn=lambda sensor: sensor.coordinator.checkup.state,
+        needs_reading=False,
+    ),
+    ClassifierSensorDescription(
         key="examples",
         translation_key="examples",
         entity_category=EntityCategory.DIAGNOSTIC,
@@ -126,7 +136,7 @@ ENGINE_SENSORS = (
         entity_registry_enabled_default=False,
         state_class=SensorStateClass.MEASUREMENT,
         suggested_display_precision=2,
-        value_fn=lambda engine: engine.tally.pace.per_second,
+        value_fn=lambda engine: engine.pace.per_second,
         interval=timedelta(seconds=30),
     ),
     EngineSensorDescription(
@@ -135,7 +145,7 @@ ENGINE_SENSORS = (
         entity_category=EntityCategory.DIAGNOSTIC,
         entity_registry_enabled_default=False,
         state_class=SensorStateClass.TOTAL_INCREASING,
-        value_fn=lambda engine: engine.tally.skipped,
+        value_fn=lambda engine: engine.pace.skipped,
         interval=timedelta(seconds=30),
     ),
 )

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import json
 import os
 from pathlib import Path
-import select
+import selectors
 import subprocess
 import sys
 import tempfile
 import threading
-from typing import Any, Final
+from typing import IO, Any, Final
 
 _MOST_FAILURES: Final = 100
 """After so many, something is wrong with more than the cases."""
@@ -110,8 +110,7 @@ class Crew:
         at, finished, pending = first, False, b""
         while True:
             # The first case waits for the imports too.
-            ready, _, _ = select.select([process.stdout], [], [], self._limits.seconds)
-            if not ready:
+            if not _readable(process.stdout, self._limits.seconds):
                 return at, False, "hang"
             chunk = os.read(process.stdout.fileno(), 1 << 16)
             if not chunk:
@@ -149,3 +148,10 @@ def worker_command(what: str, seed: int, **options: object) -> list[str]:
         if value is not None:
             command += [f"--{name.replace('_', '-')}", str(value)]
     return command
+
+
+def _readable(pipe: IO[bytes], seconds: float) -> bool:
+    """Wait until there is something to read, the end included, for so many seconds at most; return whether there is."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        return bool(selector.select(seconds))

@@ -1,4 +1,4 @@
-"""Damaged models, pictures and requests: nothing but a named error or a right answer may come of them.
+"""Damaged models, pictures, archives and requests: nothing but a named error or a right answer may come of them.
 
 Each case is made from a seed and its number, so that a finding can be had again: ``--first NUMBER --count 1``. Ends with 1 where a case
 crashed its process, hung, took more memory than allowed or let out anything but the named errors.
@@ -17,7 +17,7 @@ from typing import Any
 from .children import ROOT, Crew, Limits, worker_command
 from .requests import fuzz_requests
 
-KINDS = ("models", "pictures", "requests")
+KINDS = ("models", "pictures", "archives", "requests")
 
 
 def fuzz(
@@ -67,6 +67,8 @@ def main() -> int:
             )
     if options.what in (None, "pictures"):
         report["pictures"] = fuzz("pictures", options.first, end, options.seed, limits)
+    if options.what in (None, "archives"):
+        report["archives"] = fuzz("archives", options.first, end, options.seed, limits)
     if options.what in (None, "requests"):
         report["requests"] = fuzz_requests(options.first, end, options.seed, limits)
     print(json.dumps(report, indent=None if options.json else 2))

@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 
+from .archives import Archives, attempt as attempt_archive
 from .models import Models, attempt as attempt_model
 from .pictures import Pictures, attempt as attempt_picture
 
@@ -41,6 +42,10 @@ def _case_of(arguments: argparse.Namespace) -> tuple[Callable[[int], bytes], Cal
         return (lambda number: models.case(arguments.seed, number)), (
             lambda data: attempt_model(data, arguments.runtime)
         )
+    if arguments.what == "archives":
+        archives = Archives()
+        attempt_archive(archives.sound())
+        return (lambda number: archives.case(arguments.seed, number)), attempt_archive
     pictures = Pictures(arguments.drawn)
     attempt_picture(pictures.sound())
     return (lambda number: pictures.case(arguments.seed, number)), attempt_picture
@@ -49,7 +54,7 @@ def _case_of(arguments: argparse.Namespace) -> tuple[Callable[[int], bytes], Cal
 def main() -> None:
     """Work off the cases."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("models", "pictures"))
+    parser.add_argument("what", choices=("models", "pictures", "archives"))
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--first", type=int, required=True)
     parser.add_argument("--step", type=int, required=True)

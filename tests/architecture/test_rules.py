@@ -2,7 +2,10 @@
 
 import ast
 from collections.abc import Iterator
+import os
 from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
@@ -115,6 +118,22 @@ def test_shell_uses_the_cores_through_their_faces(path: Path) -> None:
             assert module in FACES, f"reaches into {module}"
 
 
+def test_our_files_do_not_stand_in_for_those_of_python(tmp_path: Path) -> None:
+    """The cores' folder may come first on Python's path, and the shell's files lie in it too."""
+    ours = {path.stem for path in HOUSE.iterdir()}
+    assert ours & sys.stdlib_module_names == {"select"}, "the name that Home Assistant asks for; it gives way"
+    (tmp_path / "select.py").write_text("found = True")
+    source = str(HOUSE / "select.py")
+    # Where Python has its own built in, no file comes before it: there only the second one says something.
+    stand_in = f"exec(open({source!r}).read(), dict(__name__='select', __file__={source!r}))"
+    for program, path in (
+        ("import select, asyncio, embedding, imprinting; assert select.poll", [HOUSE]),
+        (f"{stand_in}; import sys; assert sys.modules['select'].found", [HOUSE, tmp_path]),
+    ):
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(folder) for folder in path)}
+        subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=ROOT)
+
+
 @pytest.mark.parametrize("path", ALL, ids=name_of)
 def test_doors(path: Path) -> None:
     name, tree = name_of(path), tree_of(path)
@@ -156,7 +175,9 @@ def test_only_the_disk_doors_touch_the_disk(path: Path) -> None:
             assert not (by_os or by_path), f"line {node.lineno}: {owner}.{function.attr}"
 
 
-@pytest.mark.parametrize("path", [path for path in SHELL_FILES if path.stem in PLATFORMS], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in SHELL_FILES if path.stem in PLATFORMS | {"class_to_teach"}], ids=name_of
+)
 def test_platforms_do_not_know_each_other(path: Path) -> None:
     assert not {module for level, module in imports(tree_of(path)) if level} & PLATFORMS
 

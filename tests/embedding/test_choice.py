@@ -23,6 +23,7 @@ from embedding.errors import (
     UnsupportedOperator,
 )
 from embedding.frame import WHOLE, Region
+from embedding.prepared import Seen, Wanted
 from embedding.runtimes import choice as choices, litert, selftest
 from embedding.runtimes.choice import REASONS, Choice, choose_runtime
 from embedding.runtimes.litert import LiteRTRuntime
@@ -308,9 +309,9 @@ async def test_a_look_does_not_wait_for_many_pictures(monkeypatch: pytest.Monkey
     order: list[bytes] = []
     embed_views = Embedder._embed_views
 
-    def noted(self: Embedder, picture: bytes, regions: Sequence[Region]) -> list[NDArray[np.float32]]:
+    def noted(self: Embedder, picture: bytes, wanted: Sequence[Wanted]) -> list[Seen]:
         order.append(picture)
-        return embed_views(self, picture, regions)
+        return embed_views(self, picture, wanted)
 
     monkeypatch.setattr(Embedder, "_embed_views", noted)
     many, look = [encode(scene(seed=number)) for number in range(40)], encode(scene(seed=99))

@@ -27,7 +27,8 @@ def street(seed: int, noise: float = 3.0, level: float = 0.0) -> NDArray[np.uint
     across, down = np.meshgrid(np.linspace(0, 12, 320), np.linspace(0, 9, 240))
     still = 110 + 50 * np.sin(across)[..., None] * np.cos(down)[..., None] + np.array([0, 8, -8])
     noisy = still + level + np.random.default_rng(seed).normal(0, noise, still.shape)
-    return noisy.clip(0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = noisy.clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def with_a_thing(pixels: NDArray[np.uint8], at: tuple[int, int], side: int = 20) -> NDArray[np.uint8]:
@@ -54,7 +55,8 @@ def counted_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 def test_a_thumbnail_is_the_mean_of_its_cells() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     small = thumbnail(pixels)
-    assert (small.shape, small.dtype) == ((16, 16, 3), np.float32)
+    assert small.shape == (16, 16, 3)
+    assert small.dtype == np.float32
     assert small[3, 5] == pytest.approx(pixels[12:16, 20:24].reshape(-1, 3).mean(axis=0), abs=1e-3)
     assert thumbnail(np.full((64, 64, 3), 255, np.uint8)).max() == pytest.approx(255)
 

@@ -274,8 +274,11 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 async def knowing_a_gate(
     hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera, data: dict[str, Any]
 ) -> AsyncIterator[MockConfigEntry]:
-    """Set an engine up as it is told, with a classifier that knows a gate, and unload it in the end."""
+    """Set an engine up as it is told, with a classifier that knows a gate and embeds every picture, and unload it in the end."""
     hass.config_entries.async_update_entry(entry, data=data)
+    subentry = entry.subentries["gate_id"]
+    own = {**subentry.data, "when": {"least_change": 0}}
+    hass.config_entries.async_update_subentry(entry, subentry, data=own)
     assert await hass.config_entries.async_setup(entry.entry_id)
     await settled(hass)
     await teach(hass, entry, camera, "closed", "open")

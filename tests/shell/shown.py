@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any, Self
 from unittest.mock import patch
 
+from homeassistant.components.repairs import RepairsFlow
 from homeassistant.components.repairs.issue_handler import RepairsFlowManager
 from homeassistant.config_entries import ConfigEntriesFlowManager, ConfigSubentryFlowManager, OptionsFlowManager
 from homeassistant.const import EVENT_STATE_CHANGED
@@ -14,7 +15,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.selector import SelectSelector
 
-from .metadata import placeholders, texts
+from .metadata import placeholders, read, texts
 
 DOMAIN = "coral_imprint"
 
@@ -146,6 +147,11 @@ class Shown:
         key = entity.translation_key or ""
         if (entity.domain, key) not in NAMED_BY_THE_USER:
             self._miss("name" in texts()["entity"].get(entity.domain, {}).get(key, {}), f"name of {entity.entity_id}")
+        icon = read("icons.json")["entity"].get(entity.domain, {}).get(key)
+        # A device class brings an icon along, but for lists of states.
+        spoken = entity.original_device_class not in {None, "enum"}
+        self._miss(bool(icon) or spoken, f"icon of {entity.entity_id}")
+        self._miss(entity.has_entity_name, f"{entity.entity_id} by its device")
         if entity.original_name and "{" in entity.original_name:
             self.troubles.append(f"{entity.entity_id} is called {entity.original_name}")
 
@@ -181,8 +187,8 @@ def _texts_of(manager: FlowManager[Any, Any, Any], flow: FlowHandler[Any, Any, A
             found = texts()["config_subentries"][flow.handler[1]]
         case OptionsFlowManager():
             found = texts()["options"]
-        case RepairsFlowManager():
-            issue = ir.async_get(flow.hass).async_get_issue(DOMAIN, vars(flow)["issue_id"])
+        case RepairsFlowManager() if isinstance(flow, RepairsFlow):
+            issue = ir.async_get(flow.hass).async_get_issue(DOMAIN, flow.issue_id)
             # A flow that has mended its issue shows nothing any more.
             found = texts()["issues"][issue.translation_key]["fix_flow"] if issue else {"step": {}}
     return found

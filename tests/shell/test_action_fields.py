@@ -1,6 +1,7 @@
 """The actions as they are described (services.yaml, translations, icons) and as they are registered."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from homeassistant.core import Context, HomeAssistant, SupportsResponse
@@ -121,16 +122,23 @@ async def test_what_changes_anything_is_for_administrators(
         response = action.supports_response is not SupportsResponse.NONE
         with pytest.raises(Unauthorized):
             await hass.services.async_call(
-                DOMAIN, name, _example(name), blocking=True, context=context, return_response=response
+                DOMAIN, name, _example(name, action.schema), blocking=True, context=context, return_response=response
             )
     assert registered.keys() >= LOOKING
 
 
-def _example(name: str) -> dict[str, Any]:
+def _example(name: str, schema: Any) -> dict[str, Any]:
     """Return data that an action's schema takes, of the examples that its description gives."""
     fields = dict(_fields(load_yaml_dict(HOUSE / "services.yaml")[name]["fields"]))
-    data = {key: about["example"] for key, about in fields.items() if about.get("required") and "example" in about}
-    return {"device_id": "0123456789abcdef0123456789abcdef", **data}
+    examples = {key: about["example"] for key, about in fields.items() if "example" in about}
+    required = {key: value for key, value in examples.items() if fields[key].get("required")}
+    data = {"device_id": "0123456789abcdef0123456789abcdef", **required}
+    # Where one of several fields is needed, no single one is required.
+    for more in ({}, *({key: value} for key, value in examples.items())):
+        with suppress(vol.Invalid):
+            schema(data | more)
+            return data | more
+    pytest.fail(f"no example of {name} is taken")
 
 
 async def test_actions_that_only_look_answer_any_user(registered: Mapping[str, Any]) -> None:

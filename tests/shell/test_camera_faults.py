@@ -98,7 +98,7 @@ async def test_a_frozen_camera_is_noticed(
     clock[0] += 2
     with pytest.raises(HomeAssistantError) as caught:
         await act(hass, engine, "look")
-    assert caught.value.translation_key == "camera_frozen"
+    assert caught.value.translation_key == "camera_stale"
     assert state(hass, OPEN) == "unavailable"
     camera.show("open", 5)
     await act(hass, engine, "look")

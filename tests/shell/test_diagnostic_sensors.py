@@ -1,16 +1,20 @@
 """Examples, examples to review, looks per second and skipped looks."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 
+from custom_components.coral_imprint.classifiers import frames
 from custom_components.coral_imprint.engines.pace import Pace
+from custom_components.coral_imprint.imprinting import UnreadablePicture
 
-from .conftest import FakeCamera, FakeCameraEntity, act, draw, settled, state, teach
+from .conftest import FakeCamera, act, draw, settled, state, teach
 
 RATE, SKIPPED = "sensor.built_in_looks_per_second", "sensor.built_in_skipped_looks"
 
@@ -37,10 +41,9 @@ async def test_examples_are_counted(hass: HomeAssistant, engine: MockConfigEntry
 
 
 async def test_what_is_filed_while_the_camera_is_away_is_counted_too(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, freezer: FrozenDateTimeFactory
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
 ) -> None:
     camera.frame = None
-    freezer.tick(2)  # a frame may be looked at for a second
     coordinator = engine.runtime_data.classifiers["gate_id"]
     for _ in range(2):
         await coordinator.async_refresh()
@@ -95,7 +98,8 @@ def test_pace_is_the_mean_of_the_last_minute(freezer: FrozenDateTimeFactory) -> 
     early = pace.per_second
     assert early is None, "too early to tell"
     for _ in range(20):
-        pace.count()
+        with pace.look():
+            pass
         freezer.tick(1)
     assert pace.per_second == 1, "twenty looks in the first twenty seconds"
     freezer.tick(40)
@@ -103,37 +107,50 @@ def test_pace_is_the_mean_of_the_last_minute(freezer: FrozenDateTimeFactory) -> 
     freezer.tick(10)
     assert pace.per_second == pytest.approx(10 / 60)
     freezer.tick(60)
-    assert pace.per_second == 0
+    assert (pace.per_second, pace.skipped) == (0, 0)
 
 
-@pytest.mark.usefixtures("all_enabled", "camera")
+def test_a_look_that_failed_is_none(freezer: FrozenDateTimeFactory) -> None:
+    pace = Pace()
+    freezer.tick(20)
+    with pace.look():
+        pass
+    with suppress(UnreadablePicture), pace.look():
+        raise UnreadablePicture("nothing")
+    assert pace.looks == 1
+    assert pace.per_second == pytest.approx(1 / 20)
+
+
+@pytest.mark.usefixtures("all_enabled")
 async def test_an_engine_tells_its_pace(
-    hass: HomeAssistant, freezer: FrozenDateTimeFactory, engine: MockConfigEntry, monkeypatch: pytest.MonkeyPatch
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    engine: MockConfigEntry,
+    camera: FakeCamera,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def pass_time(times: int) -> None:
-        for _ in range(times):
-            freezer.tick(10)
-            async_fire_time_changed(hass)
-            await settled(hass)
-
     assert (state(hass, RATE), state(hass, SKIPPED)) == ("unknown", "0")
-    await pass_time(9)
-    assert 0.08 <= float(state(hass, RATE) or "nan") <= 0.12, "one every ten seconds"
-    assert state(hass, SKIPPED) == "0"
-
-    released = asyncio.Event()
-    at_once = FakeCameraEntity.async_camera_image
-
-    async def slow(entity: FakeCameraEntity, width: int | None = None, height: int | None = None) -> bytes | None:
-        await released.wait()
-        return await at_once(entity, width, height)
-
-    monkeypatch.setattr(FakeCameraEntity, "async_camera_image", slow)
-    for _ in range(4):
-        freezer.tick(10)
+    for _ in range(9):
+        freezer.tick(11)
         async_fire_time_changed(hass)
-        await hass.async_block_till_done()  # without the look, which waits
-    released.set()
+        await settled(hass)
+    assert 0.08 <= float(state(hass, RATE) or "nan") <= 0.12, "one every eleven seconds"
+    assert state(hass, SKIPPED) == "0"
+    go = asyncio.Event()
+    real = frames.async_grab
+
+    async def slow(*camera: Any) -> bytes:
+        await go.wait()
+        return await real(*camera)
+
+    monkeypatch.setattr("custom_components.coral_imprint.classifiers.shared.async_grab", slow)
+    for _ in range(3):
+        freezer.tick(11)
+        async_fire_time_changed(hass)
+        await hass.async_block_till_done()
+    go.set()
     await settled(hass)
-    await pass_time(1)
-    assert int(state(hass, SKIPPED) or "0") >= 1, "those that were due while another was under way"
+    freezer.tick(30)
+    async_fire_time_changed(hass)
+    await settled(hass)
+    assert state(hass, SKIPPED) == "2", "two were due while the first one took its time"

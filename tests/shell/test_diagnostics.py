@@ -76,11 +76,15 @@ async def test_an_engine_with_a_file_of_the_users(
     (models(hass) / "mine.tflite").write_bytes(network())
     await change(hass, engine, **NETWORK)
     await teach(hass, engine, camera, "closed", "open")
+    subentry = engine.subentries["gate_id"]
+    when = {"triggers": ["binary_sensor.bell", "binary_sensor.motion"], "light": "light.porch"}
+    hass.config_entries.async_update_subentry(engine, subentry, data={**subentry.data, "when": when})
+    await settled(hass)
     camera.frame = b"<html>"
     with pytest.raises(Exception, match="picture"):
         await act(hass, engine, "look")
     found: Any = await get_diagnostics_for_config_entry(hass, hass_client, engine)
-    keeps_to_itself(hass, found, "mine")
+    keeps_to_itself(hass, found, "mine", "bell", "motion", "porch")
     assert found["settings"] | {"extractor": "own", "runtime": "portable", "servers": 0} == found["settings"]
     assert found["engine"]["fingerprint"].startswith(f"{found['engine']['identity']}/portable/")
     assert found["engine"]["milliseconds"]["of"] >= 2
@@ -93,7 +97,10 @@ async def test_an_engine_with_a_file_of_the_users(
     assert classifier["learned"]["head"] == "imprint" and classifier["learned"]["classes"] == 2
     assert classifier["errors"]["not_a_picture"]["times"] == 1
     assert classifier["last_look"]["good"] is False and classifier["last_look"]["current"] in learner.classes
-    assert classifier["options"]["rules"]["enter_at"] == 0.8
+    options = classifier["options"]
+    assert (options["rules"]["enter_at"], options["region"]["right"], options["classes"]) == (0.8, 1, 2)
+    assert (options["name"], options["camera"], options["head"]) == ("**REDACTED**", "**REDACTED**", None)
+    assert found["engine"]["counts"]["looks"] > 2
 
 
 async def test_a_classifiers_device_speaks_of_it_alone(

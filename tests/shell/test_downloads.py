@@ -266,7 +266,7 @@ async def test_endless(hass: HomeAssistant, server: FileServer, known: bool, mon
 
     server.answer(endless)
     await fails(hass, server, WrongContent, f"more than {len(LARGE)} bytes", server.published(known=known))
-    assert len(server.requests) == 2
+    assert 2 <= len(server.requests) <= 4, "what is wrong twice is wrong; a connection may break on the way"
     assert server.sent < 4 * len(LARGE) + (16 << 20), "not read beyond what the connection itself holds"
 
 

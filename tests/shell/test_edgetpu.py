@@ -251,6 +251,40 @@ async def test_without_the_device_at_first_the_built_in_extractor_serves(
     assert workers() == 0
 
 
+async def test_another_program_has_the_device_at_the_start(
+    hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCamera, device: Any
+) -> None:
+    """It is listed and can't be opened, until the other program lets go: that is found out without anybody's help."""
+    hass.config_entries.async_update_entry(entry, data=ON_DEVICE)
+    with standin_twin(device, network()):
+        with device.held():
+            assert await hass.config_entries.async_setup(entry.entry_id)
+            assert state(hass, "sensor.built_in_runtime") == "builtin"
+            assert set(told(hass)) == {"edgetpu_unusable"}
+        await settled(hass)
+        assert state(hass, "sensor.built_in_runtime") == "edgetpu"
+        await look_until(hass, entry, camera, "on")
+        assert not told(hass)
+        # Our own process has it now, and lets go of it in the end.
+        with pytest.raises(BlockingIOError), device.held():
+            pytest.fail("two programs have one device")
+        assert await hass.config_entries.async_unload(entry.entry_id)
+        with device.held():
+            # The twin is known to embed alike: it answers at once, and the device is tried again and again.
+            assert await hass.config_entries.async_setup(entry.entry_id)
+            await told_until(hass, {"edgetpu_away"})
+            await look_until(hass, entry, camera, "off")
+            embedder = entry.runtime_data.embedder
+            async with asyncio.timeout(30):
+                while embedder.diagnostics()["server"]["starts"] < 3:
+                    await asyncio.sleep(0.05)
+        await look_until(hass, entry, camera, "on")
+        await told_until(hass, set())
+        assert await hass.config_entries.async_unload(entry.entry_id)
+    await settled(hass)
+    assert workers() == 0
+
+
 async def test_the_sensor_goes_with_the_device(
     hass: HomeAssistant, on_device: MockConfigEntry, camera: FakeCamera
 ) -> None:

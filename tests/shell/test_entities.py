@@ -16,6 +16,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components import coral_imprint
 
 from .conftest import FakeCamera, act, classifier_data, settled, state, teach
+from .test_controls import blind
 
 HOUSE = Path(coral_imprint.__file__).parent
 SETTINGS = {"button", "number", "select", "switch"}
@@ -42,6 +43,7 @@ PRIMARY = {
 }
 ALWAYS = {
     "event.gate_uncertain",
+    "sensor.gate_camera_problem",
     "sensor.gate_examples",
     "sensor.gate_examples_embedded",
     "sensor.gate_examples_to_review",
@@ -121,9 +123,8 @@ async def test_what_is_about_looks_is_unavailable_until_there_is_one(
     mine = {one.entity_id for one in entities(hass, engine) if one.config_subentry_id}
     lasting = {one for one in mine if one.partition(".")[0] in SETTINGS} | ALWAYS
     assert not [one for one in mine if state(hass, one) == "unavailable"]
-    coordinator = engine.runtime_data.classifiers["gate_id"]
     picture, camera.frame = camera.frame, None
-    await coordinator.async_refresh()
+    await blind(engine)
     assert {one for one in mine if state(hass, one) == "unavailable"} == mine - lasting
     # After a restart likewise, until the first look.
     assert await hass.config_entries.async_reload(engine.entry_id)

@@ -9,71 +9,8 @@ from awesomeversion import AwesomeVersion, AwesomeVersionException, AwesomeVersi
 from PIL import Image
 import pytest
 import voluptuous as vol
-import yaml
 
 from .metadata import HOUSE, ROOT, SHELL_FILES, read, tree
-
-RULES = {
-    "bronze": [
-        "action-setup",
-        "appropriate-polling",
-        "brands",
-        "common-modules",
-        "config-flow-test-coverage",
-        "config-flow",
-        "dependency-transparency",
-        "docs-actions",
-        "docs-conditions",
-        "docs-high-level-description",
-        "docs-installation-instructions",
-        "docs-removal-instructions",
-        "docs-triggers",
-        "entity-event-setup",
-        "entity-unique-id",
-        "has-entity-name",
-        "runtime-data",
-        "test-before-configure",
-        "test-before-setup",
-        "unique-config-entry",
-    ],
-    "silver": [
-        "action-exceptions",
-        "config-entry-unloading",
-        "docs-configuration-parameters",
-        "docs-installation-parameters",
-        "entity-unavailable",
-        "integration-owner",
-        "log-when-unavailable",
-        "parallel-updates",
-        "reauthentication-flow",
-        "test-coverage",
-    ],
-    "gold": [
-        "devices",
-        "diagnostics",
-        "discovery-update-info",
-        "discovery",
-        "docs-data-update",
-        "docs-examples",
-        "docs-known-limitations",
-        "docs-supported-devices",
-        "docs-supported-functions",
-        "docs-troubleshooting",
-        "docs-use-cases",
-        "dynamic-devices",
-        "entity-category",
-        "entity-device-class",
-        "entity-disabled-by-default",
-        "entity-translations",
-        "exception-translations",
-        "icon-translations",
-        "reconfiguration-flow",
-        "repair-issues",
-        "stale-devices",
-    ],
-    "platinum": ["async-dependency", "inject-websession", "strict-typing"],
-}
-"""Every rule of the quality scale in 2026.10 and 2026.11, by tier."""
 
 PURE_PYTHON_OR_MUSL = {"numpy", "pillow", "tflite", "threadpoolctl"}
 """Requirements known to install on Alpine: Home Assistant's own, and wheels without native code."""
@@ -185,9 +122,21 @@ def test_hacs() -> None:
 
 def test_flows_translate_every_field_and_error() -> None:
     texts = read("translations/en.json")
+    from custom_components.coral_imprint.engines.extractors import Choice
+    from custom_components.coral_imprint.flows import forms
     from custom_components.coral_imprint.flows.forms import classifier_schema, engine_schema
 
     steps = texts["config"]["step"]
+    asked = {
+        "server": forms.server_schema(),
+        "model": forms.model_schema([], None),
+        "hassio_confirm": forms.model_schema([], None),
+        "reauth_confirm": forms.token_schema(),
+        "edgetpu": forms.edgetpu_schema([Choice("one", "One", at_hand=True)], []),
+    }
+    for step, schema in asked.items():
+        fields = {str(key) for key in schema.schema}
+        assert fields == steps[step]["data"].keys() == steps[step]["data_description"].keys(), step
     for step in ("local", "choose", "recommended"):
         fields = {str(key) for key in engine_schema([], "installed").schema}
         assert fields == steps[step]["data"].keys() == steps[step]["data_description"].keys()
@@ -228,17 +177,6 @@ def test_brand(stem: str) -> None:
             assert 128 <= min(once.size) <= 256 and once.width > once.height
         # Transparent around it, and nothing but air cut off.
         assert once.mode == "RGBA" and once.getchannel("A").getextrema() == (0, 255)
-
-
-def test_quality_scale_names_every_rule() -> None:
-    """Every rule of the four tiers, each done, or exempt with its reason; nothing is left to do."""
-    rules = yaml.safe_load((HOUSE / "quality_scale.yaml").read_text())["rules"]
-    assert list(rules) == [rule for tier in RULES.values() for rule in tier]
-    for name, rule in rules.items():
-        if isinstance(rule, dict):
-            assert rule.keys() == {"status", "comment"} and rule["comment"].strip(), name
-        assert (rule["status"] if isinstance(rule, dict) else rule) in {"done", "exempt"}, name
-        assert rule != "exempt", f"{name}: why?"
 
 
 def test_the_project_speaks_of_itself_alone() -> None:

@@ -13,10 +13,12 @@ from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 
-from custom_components.coral_imprint.classifiers import shared
+from custom_components.coral_imprint.classifiers import frames
 from custom_components.coral_imprint.embedding import Embedder, Seen, Wanted
 
 from .conftest import FakeCamera, act, classifier_data, draw, settled, state, teach
+
+GRAB = "custom_components.coral_imprint.classifiers.shared.async_grab"
 
 type Seeing = list[tuple[bytes, int]]
 """Each decode: its picture and how many regions were wanted of it."""
@@ -99,12 +101,12 @@ async def test_intervals_meet_where_they_can(
     seeing: Seeing,
 ) -> None:
     await add(hass, engine, "slow", interval=20)
-    asked, before = camera.asked, engine.runtime_data.looks
+    asked, before = camera.asked, engine.runtime_data.pace.looks
     for number in range(4):
         camera.show("open", number)
         await tick(hass, freezer, 10.1)
     assert camera.asked - asked == 4, "the slower one never fetches a frame of its own"
-    assert engine.runtime_data.looks - before == 4 + 2
+    assert engine.runtime_data.pace.looks - before == 4 + 2
     assert len({picture for picture, _ in seeing}) == len(seeing)
 
 
@@ -115,14 +117,14 @@ class SlowCamera:
         """Take the place of what asks cameras."""
         self.go = asyncio.Event()
         self.asked = 0
-        real = shared.async_grab
+        real = frames.async_grab
 
         async def held(hass: HomeAssistant, entity_id: str) -> bytes:
             self.asked += 1
             await self.go.wait()
             return await real(hass, entity_id)
 
-        monkeypatch.setattr(shared, "async_grab", held)
+        monkeypatch.setattr(GRAB, held)
 
 
 async def test_a_look_that_takes_longer_than_the_interval_skips_and_queues_nothing(
@@ -133,18 +135,18 @@ async def test_a_look_that_takes_longer_than_the_interval_skips_and_queues_nothi
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slow = SlowCamera(monkeypatch)
-    looks, skipped = engine.runtime_data.looks, engine.runtime_data.skipped
+    looks, skipped = engine.runtime_data.pace.looks, engine.runtime_data.pace.skipped
     for _ in range(4):
         freezer.tick(timedelta(seconds=10.1))
         async_fire_time_changed(hass)
         await hass.async_block_till_done()
     assert slow.asked == 1
-    assert (engine.runtime_data.looks - looks, engine.runtime_data.skipped - skipped) == (0, 3)
+    assert (engine.runtime_data.pace.looks - looks, engine.runtime_data.pace.skipped - skipped) == (0, 3)
     slow.go.set()
     await settled(hass)
-    assert (engine.runtime_data.looks - looks, slow.asked) == (1, 1), "what was skipped is not made up for"
+    assert (engine.runtime_data.pace.looks - looks, slow.asked) == (1, 1), "what was skipped is not made up for"
     await tick(hass, freezer, 10.1)
-    assert engine.runtime_data.looks - looks == 2
+    assert engine.runtime_data.pace.looks - looks == 2
 
 
 async def test_a_frame_that_waited_too_long_is_dropped_for_a_new_one(
@@ -170,20 +172,20 @@ async def test_a_frame_that_waited_too_long_is_dropped_for_a_new_one(
     first = hass.async_create_background_task(act_quietly(engine), "look")
     await until(lambda: bool(embedding))
     freezer.tick(timedelta(seconds=1.5))
-    fetched = engine.runtime_data.tally.fetched
+    fetched = engine.runtime_data.pace.fetched
     await add_without_waiting(hass, engine, "late")
-    await until(lambda: engine.runtime_data.tally.fetched > fetched)
+    await until(lambda: engine.runtime_data.pace.fetched > fetched)
     for _ in range(20):
         await asyncio.sleep(0)
     assert len(embedding) == 1, "one at a time"
     freezer.tick(timedelta(seconds=1.5))
     camera.show("half", 77)
     newest = camera.frame
-    dropped = engine.runtime_data.tally.dropped
+    dropped = engine.runtime_data.pace.dropped
     go.set()
     await first
     await settled(hass)
-    assert engine.runtime_data.tally.dropped - dropped == 1
+    assert engine.runtime_data.pace.dropped - dropped == 1
     assert embedding[-1] == newest
     assert len(embedding) == 2, "the stale one was never embedded"
     assert engine.runtime_data.embedder is embedder
@@ -227,7 +229,7 @@ async def test_an_unchanged_picture_is_not_embedded_again(
     camera.show("open", 200)
     await tick(hass, freezer, 11)
     embedded.clear()
-    reused = engine.runtime_data.tally.reused
+    reused = engine.runtime_data.pace.reused
     shown = camera.frame
     assert isinstance(shown, bytes)
     taken = []
@@ -237,7 +239,7 @@ async def test_an_unchanged_picture_is_not_embedded_again(
         await tick(hass, freezer, 11)
         taken.append(engine.runtime_data.classifiers["gate_id"].reading)
     assert embedded == []
-    assert engine.runtime_data.tally.reused - reused == 4
+    assert engine.runtime_data.pace.reused - reused == 4
     assert [reading.picture for reading in taken] == [shown + b"%d" % number for number in range(4)]
     assert taken[0].taken < taken[1].taken
     assert state(hass, "sensor.gate_class") == "open"
@@ -284,10 +286,10 @@ async def test_one_who_gives_up_does_not_take_the_frame_from_others(
     hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = SlowCamera(monkeypatch)
-    frames = engine.runtime_data.classifiers["gate_id"]._shared.frames
+    source = engine.runtime_data.classifiers["gate_id"]._shared.frames
     since = time.monotonic()
-    one = hass.async_create_task(frames.async_frame("camera.driveway", since))
-    other = hass.async_create_task(frames.async_frame("camera.driveway", since))
+    one = hass.async_create_task(source.async_frame("camera.driveway", since))
+    other = hass.async_create_task(source.async_frame("camera.driveway", since))
     await until(lambda: slow.asked == 1)
     one.cancel()
     slow.go.set()

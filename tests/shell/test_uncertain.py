@@ -11,6 +11,7 @@ from custom_components.coral_imprint.classifiers.uncertainty import Uncertainty
 from custom_components.coral_imprint.imprinting import Finding, Verdict
 
 from .conftest import FakeCamera, act, decide, settled, state, teach
+from .test_controls import blind
 
 UNCERTAIN = "event.gate_uncertain"
 N, U, F = Finding.NAMED, Finding.UNSURE, Finding.FOREIGN
@@ -87,7 +88,7 @@ async def test_its_last_time_stays_known_while_the_camera_is_gone(
     await looks(hass, engine, camera, "half", seed=3)
     when = state(hass, UNCERTAIN)
     camera.frame = None
-    await engine.runtime_data.classifiers["gate_id"].async_refresh()
+    await blind(engine)
     assert state(hass, "sensor.gate_class") == "unavailable"
     assert state(hass, UNCERTAIN) == when
     assert await hass.config_entries.async_reload(engine.entry_id)

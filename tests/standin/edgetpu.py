@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 import contextlib
+import fcntl
 import os
 from pathlib import Path
 import shutil
@@ -56,6 +57,13 @@ class StandIn:
         new = self.faults / "devices.new"
         new.write_text(str(devices))
         new.replace(self.faults / "devices")
+
+    @contextlib.contextmanager
+    def held(self, device: int = 0) -> Iterator[None]:
+        """Have a device, as another program would; raises BlockingIOError where one has it."""
+        with (self.faults / f"device-{device}").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
 
     def set(self, fault: str) -> None:
         """Let one of the faults happen that are named in the source."""

@@ -4,7 +4,8 @@
    sum. Its faults are files in the folder that the environment variable STANDIN_EDGETPU names:
 
      devices   how many devices are attached, in digits; none without the file
-     refuse    no delegate can be made, though the device is listed (another process has it)
+     device-N  is locked (flock) by the process that uses device N; no other gets a delegate for it meanwhile
+     refuse    no delegate can be made, though the device is listed
      load      loading the library ends the process, as a library that does not fit does
      stall     making a delegate waits until the file is gone
      hang      an inference waits until the file is gone
@@ -16,12 +17,14 @@
 
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -142,6 +145,34 @@ static int devices(void) {
   if (fscanf(file, "%d", &count) != 1 || count < 0) count = 0;
   fclose(file);
   return count < MOST_DEVICES ? count : MOST_DEVICES;
+}
+
+/* --- one process at a time has a device, with any number of delegates --- */
+
+static struct {
+  int users;
+  int lock;
+} used[MOST_DEVICES];
+
+static bool acquired(int device) {
+  char path[512], name[32];
+  snprintf(name, sizeof name, "device-%d", device);
+  if (!used[device].users) {
+    if (!path_of(name, path, sizeof path)) return false;
+    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock < 0) return false;
+    if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+      close(lock);
+      return false;
+    }
+    used[device].lock = lock;
+  }
+  used[device].users++;
+  return true;
+}
+
+static void release(int device) {
+  if (--used[device].users == 0) close(used[device].lock);
 }
 
 /* --- what the operator computes --- */
@@ -266,16 +297,27 @@ EXPORT TfLiteDelegate *tflite_plugin_create_delegate(char **keys, char **values,
     if (number) wanted = atoi(number + 1);
   }
   wait_while("stall");
-  if (is_there("refuse") || wanted >= devices()) return NULL;
+  if (is_there("refuse") || wanted < 0 || wanted >= devices() || !acquired(wanted)) return NULL;
   TfLiteDelegate *delegate = calloc(1, sizeof *delegate);
-  if (!delegate) return NULL;
+  if (!delegate) {
+    release(wanted);
+    return NULL;
+  }
+  delegate->data_ = &used[wanted];
   delegate->Prepare = claim;
   /* Otherwise the interpreter prepares the custom operator, which it does not know, before it asks the delegate. */
   delegate->flags = ALLOW_DYNAMIC_TENSORS;
   return delegate;
 }
 
-EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate *delegate) { free(delegate); }
+/* Called for what could not be made, too. */
+EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate *delegate) {
+  if (!delegate) return;
+  int device = 0;
+  while (device < MOST_DEVICES && delegate->data_ != &used[device]) device++;
+  if (device < MOST_DEVICES) release(device);
+  free(delegate);
+}
 
 EXPORT struct edgetpu_device *edgetpu_list_devices(size_t *count) {
   static char paths[MOST_DEVICES][64];

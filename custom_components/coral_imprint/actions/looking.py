@@ -32,6 +32,7 @@ async def _look(call: ServiceCall, classifier: ClassifierCoordinator) -> Service
         "scores": {classes[key].label: scores.probability.get(key, 0.0) for key in taught} if scores else {},
         "evidence": {classes[key].label: scores.cosine[key] for key in taught} if scores else {},
         "taken": reading.taken.isoformat(),
+        "camera_problem": reading.camera_problem.value if reading.camera_problem else None,
     }
 
 

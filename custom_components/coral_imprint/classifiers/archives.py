@@ -14,7 +14,6 @@ from ..imprinting import (
     ExampleStore,
     Importing,
     ImportReport,
-    ImprintingError,
     StoreFailed,
     UnusableArchive,
     Written,
@@ -37,7 +36,7 @@ async def async_write(
         return write_archive(path, classes, store.examples(), title=classifier.name, now=dt_util.utcnow())
 
     with core_errors_translated():
-        async with classifier.learner.async_filing("export_examples") as examples:
+        async with classifier.learner.async_filing(None) as examples:
             try:
                 return await examples.async_change(write)
             except StoreFailed as err:
@@ -65,21 +64,20 @@ async def _async_file(
 ) -> ImportReport:
     with core_errors_translated():
         archive = await hass.async_add_executor_job(lambda: Archive(path, label=label, now=dt_util.utcnow()))
-    try:
-        async with classifier.learner.async_filing("import_examples") as examples:
-            importing = await examples.async_change(ExampleStore.begin_import)
-            try:
-                await _async_parts(hass, archive, importing)
-            except (StoreFailed, UnusableArchive) as err:
-                added = str(importing.report.added.total())
-                raise translated(HomeAssistantError, "import_stopped", err, added=added, reason=str(err)) from err
-            except ImprintingError as err:
-                raise translated(HomeAssistantError, err.key, err, **err.details) from err
-            finally:
-                importing.finish()
-    finally:
-        archive.close()
-        classifier.async_examples_arrived()
+        try:
+            async with classifier.learner.async_filing("import_examples") as examples:
+                importing = await examples.async_change(ExampleStore.begin_import)
+                try:
+                    await _async_parts(hass, archive, importing)
+                except (StoreFailed, UnusableArchive) as err:
+                    added = str(importing.report.added.total())
+                    raise translated(HomeAssistantError, "import_stopped", err, added=added, reason=str(err)) from err
+                finally:
+                    importing.finish()
+        finally:
+            archive.close()
+            if not ((task := asyncio.current_task()) and task.cancelling()):
+                classifier.async_examples_arrived()
     return importing.report
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 import logging
 from time import monotonic
 from typing import Any, override
@@ -11,13 +12,14 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 
-from ..const import CONF_LIMITS, SECTIONS
+from ..const import CONF_LIMITS
 from ..embedding import EmbeddingError
 from ..engines.lens import Lens
-from ..errors import core_errors_translated, translated
+from ..errors import as_update_failed, core_errors_translated, translated
 from ..imprinting import ExampleStore, ImprintingError
-from ..models import ClassifierSettings, stays_above_enter
+from ..models import ClassifierSettings, stays_above_enter, with_options
 from ..troubles import Troubles
+from .checkup import Checkup
 from .frames import OWN, SAME_MOMENT, Frames
 from .gate import Gate
 from .judge import Judge, Reading
@@ -65,19 +67,22 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self._moving: asyncio.Task[None] | None = None
         self._judge = Judge(settings.rules)
         self._shared = shared
+        self.checkup = Checkup(
+            hass, entry, subentry_id, settings, self.learner.examples, on_change=self.async_update_listeners
+        )
         self._frames = Frames(hass, shared.frames.async_frame, self._look_soon, self._begin_if_not_begun)
         self._gate = Gate(shared)
         looks = Looks(
             wanted=self._is_wanted,
             under_way=lambda: self._under_way,
-            routine=self.async_refresh,
+            routine=lambda: self._async_refresh_since(None),
             fresh=lambda: self._async_refresh_since(monotonic() - SAME_MOMENT),
         )
-        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.tally)
+        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.pace)
         self._listening = 0
         self._under_way = False
-        self._since: float | None = None
-        """What the next look's frame has to be from at the earliest; None: it may be one that others look at."""
+        self._since: float | None = OWN
+        """When the next look's frame has to have been asked for, as `Frames.async_next` takes it."""
         self._looking = asyncio.Lock()
         self._class_listeners: list[CALLBACK_TYPE] = []
 
@@ -115,6 +120,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @callback
     def _refine_soon(self) -> None:
+        self.checkup.async_learn_soon()
         self._refining.async_begin()
 
     async def _async_move(self, lens: Lens) -> None:
@@ -133,6 +139,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """Follow changed settings without losing the current state."""
         before, self.settings = self.settings, settings
         self.learner.settings = settings
+        self.checkup.async_apply(settings)
         self.name = settings.name
         self._frames.async_track(self.settings.camera)
         self.async_begin()
@@ -183,6 +190,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     async def async_shutdown(self) -> None:
         """Stop looking."""
         self._frames.async_untrack()
+        self.checkup.async_stop()
         self._occasions.async_stop()
         self._refining.async_stop()
         if self._moving:
@@ -193,28 +201,27 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @override
     async def _async_update_data(self) -> Reading:
-        since, self._since = self._since, None
+        since, self._since = self._since, OWN
         self._under_way = True
         try:
-            reading = await self._async_seen(since)
+            with self._shared.pace.look():
+                reading = await self._async_seen(since)
         except EmbeddingError as err:
-            self._failed(err.key)
-            raise translated(UpdateFailed, err.key, err, **err.details) from err
+            reading = self._failed(translated(UpdateFailed, err.key, err, **err.details))
         except HomeAssistantError as err:
-            self._failed(err.translation_key or "other")
-            raise UpdateFailed(
-                translation_domain=err.translation_domain,
-                translation_key=err.translation_key,
-                translation_placeholders=err.translation_placeholders,
-            ) from err
+            reading = self._failed(as_update_failed(err))
         finally:
             self._under_way = False
-        self._shared.tally.looked()
         return reading
 
-    def _failed(self, key: str) -> None:
-        self.troubles.note(key)
-        self._judge.failed(self.settings.rules.hold)
+    def _failed(self, err: UpdateFailed) -> Reading:
+        """Return the last answer where the user wants that of what is wrong with the camera. Raises ``err`` else."""
+        self.troubles.note(err.translation_key or "other")
+        verdict = self._judge.failed(self.settings.rules.hold)
+        problem = self.checkup.async_failed(err.translation_key)
+        if self.data is None or not self.checkup.is_tolerated(problem):
+            raise err
+        return replace(self.data, verdict=verdict or self.data.verdict, camera_problem=problem)
 
     async def _async_refresh_since(self, since: float | None) -> None:
         """Look at a frame asked for at ``since`` or later, as `Frames.async_next` takes it."""
@@ -228,9 +235,11 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             frame = await self._frames.async_next(self.settings.stale_after, since)
             async with self._looking:
                 learned = self.learner.learned
-                vector = await self._gate.async_see(learned.lens, frame, self.settings.when, first=waited)
-                if vector is not None:
-                    return self._judge.reading(frame.picture, vector, learned, self.settings.rules)
+                seen = await self._gate.async_see(learned.lens, frame, self.settings.when, first=waited)
+                if seen is not None:
+                    problem = await self.checkup.async_check(frame.picture, seen.condition, self._frames)
+                    reading = self._judge.reading(frame.picture, seen.vector, learned, self.settings.rules)
+                    return replace(reading, camera_problem=problem)
             waited = True  # for so long that another frame is worth more
 
     async def _async_taught(self, picture: bytes, class_id: str) -> Reading:
@@ -242,7 +251,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     async def async_look(self) -> Reading:
         """Look now. Raises HomeAssistantError when the camera or its picture is of no use."""
-        await self._async_refresh_since(OWN)
+        await self.async_refresh()
         if not self.last_update_success and isinstance(self.last_exception, HomeAssistantError):
             raise self.last_exception
         if not self.last_update_success or self.reading is None:
@@ -267,7 +276,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
                     for number in range(count):
                         if number:
                             await asyncio.sleep(interval)
-                        frame = (await self._frames.async_next(self.settings.stale_after, OWN)).picture
+                        frame = await self._frames.async_fresh(self.settings.stale_after)
                         ids.append((await self.learner.async_add_example(learned.id, frame)).id)
             finally:
                 if ids:
@@ -347,9 +356,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         thresholds contradict each other.
         """
         subentry = self.config_entry.subentries[self.subentry_id]
-        data = dict(subentry.data)
-        for key, value in changes.items():
-            data[key] = {**data.get(key, {}), **value} if key in SECTIONS else value
+        data = with_options(subentry.data, changes)
         if stays_above_enter(data):
             raise translated(ServiceValidationError, "stay_above_enter")
         self.hass.config_entries.async_update_subentry(self.config_entry, subentry, data=data)

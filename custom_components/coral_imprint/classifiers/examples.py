@@ -4,6 +4,7 @@ Blocking work is done in the executor. Nothing here knows what is learned from t
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 import logging
 import threading
 from typing import Final
@@ -128,6 +129,17 @@ class Examples:
     async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT]) -> ResultT:
         """Change the store (classes, labels). Raises what the store raises."""
         return await self._hass.async_add_executor_job(change, self._store)
+
+    def sample(self, count: int, since: datetime | None) -> list[list[Example]]:
+        """Return examples of each class captured since then (None: ever), ``count`` in all at most, spread over their order in time."""
+        found = [self._store.examples(class_id) for class_id in self.classes]
+        found = [[one for one in examples if since is None or one.captured >= since] for examples in found]
+        each = max(1, count // max(1, sum(bool(examples) for examples in found)))
+        return [examples[:: max(1, -(-len(examples) // each))] for examples in found if examples]
+
+    def read(self, example: Example) -> bytes:
+        """Return an example's picture. Raises StoreFailed. Blocking."""
+        return self._store.read(example)
 
     def erase(self, example_id: str, versions: HeadVersions) -> None:
         """Remove an example for good, with all that was derived from it alone. Blocking.

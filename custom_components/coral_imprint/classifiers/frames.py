@@ -16,6 +16,7 @@ from homeassistant.helpers.start import async_at_started
 import voluptuous as vol
 
 from ..errors import translated
+from .health import Freshness
 
 CAMERA_TIMEOUT: Final = 10
 """Seconds a camera may take to deliver a frame."""
@@ -38,6 +39,9 @@ def resolve_camera(hass: HomeAssistant, camera: str) -> str:
 async def async_grab(hass: HomeAssistant, camera: str) -> bytes:
     """Return the camera's current frame, whatever its bytes are. Raises HomeAssistantError."""
     entity_id = resolve_camera(hass, camera)
+    registered = er.async_get(hass).async_get(entity_id)
+    if registered and registered.disabled:
+        raise translated(HomeAssistantError, "camera_disabled", entity_id=entity_id)
     # A stream camera that lost its source hands out its last image: ask its state first.
     state = hass.states.get(entity_id)
     if state is None or state.state == STATE_UNAVAILABLE:
@@ -65,19 +69,21 @@ type Grab = Callable[[str, float | None], Awaitable[Frame]]
 class Frames:
     """One camera's frames, and when there is reason to ask for one."""
 
-    def __init__(self, hass: HomeAssistant, grab: Grab, on_back: CALLBACK_TYPE, on_renamed: CALLBACK_TYPE) -> None:
+    def __init__(self, hass: HomeAssistant, grab: Grab, on_change: CALLBACK_TYPE, on_renamed: CALLBACK_TYPE) -> None:
         """Prepare; async_track begins.
 
-        ``grab`` returns a camera's frame, asked for at a moment or later; ``on_back`` is called when the camera came back (and once Home Assistant has started, where that was asked for),
-        ``on_renamed`` when its entity id changed.
+        ``grab`` returns a camera's frame, asked for at a moment or later; ``on_change`` is called when the camera went or came
+        back (and once Home Assistant has started, where that was asked for), ``on_renamed`` when its entity id changed.
         """
         self._hass = hass
         self._grab = grab
         self._camera = ""
-        self._on_back = on_back
+        self._on_change = on_change
         self._on_renamed = on_renamed
-        self._last = b""
-        self._last_changed = 0.0
+        self._freshness = Freshness()
+        self.stale = False
+        """Whether the last frame had been the same for too long."""
+        self._tracked = False
         self._untrack: list[CALLBACK_TYPE] = []
 
     @property
@@ -98,13 +104,15 @@ class Frames:
             entity_id = resolve_camera(self._hass, camera)
         except HomeAssistantError:
             return  # every look says so, and the interval goes on trying
+        self._tracked = True
 
         @callback
         def state_changed(event: Event[EventStateChangedData]) -> None:
             new, old = event.data["new_state"], event.data["old_state"]
             gone = (None, STATE_UNAVAILABLE)
-            if (new.state if new else None) not in gone and (old.state if old else None) in gone:
-                self._on_back()
+            is_gone, was_gone = ((state.state if state else None) in gone for state in (new, old))
+            if is_gone != was_gone and not self._hass.is_stopping:
+                self._on_change()
 
         @callback
         def registry_changed(event: Event[er.EventEntityRegistryUpdatedData]) -> None:
@@ -120,28 +128,38 @@ class Frames:
     @callback
     def async_untrack(self) -> None:
         """Follow no camera."""
+        self._tracked = False
         while self._untrack:
             self._untrack.pop()()
 
     @callback
     def async_call_when_started(self) -> None:
-        """Call ``on_back`` once Home Assistant has started."""
+        """Call ``on_change`` once Home Assistant has started."""
 
         @callback
         def started(_hass: HomeAssistant) -> None:
-            self._on_back()
+            self._on_change()
 
         self._untrack.append(async_at_started(self._hass, started))
 
     async def async_next(self, stale_after: float, since: float | None) -> Frame:
         """Return a frame asked for at ``since`` (monotonic; OWN: by this call) or later; None: as fresh as any that others look at.
 
-        Not one that has been the same for ``stale_after`` seconds (0: for ever). Raises HomeAssistantError.
+        Notes whether it is `stale`, by ``stale_after`` (seconds; 0: never). Raises HomeAssistantError.
         """
         frame = await self._grab(self._camera, since)
-        now = monotonic()
-        if frame.picture != self._last:
-            self._last, self._last_changed = frame.picture, now
-        elif 0 < stale_after < now - self._last_changed:
-            raise translated(HomeAssistantError, "camera_frozen", seconds=str(int(now - self._last_changed)))
+        if not self._tracked:
+            self.async_track(self._camera)  # it was missing, and came back
+        self.stale = self._freshness.take(frame.picture, monotonic(), stale_after)
         return frame
+
+    async def async_fresh(self, stale_after: float) -> bytes:
+        """Return a picture fetched for nobody else, where it isn't stale. Raises HomeAssistantError."""
+        frame = await self.async_next(stale_after, OWN)
+        if self.stale:
+            raise self.stale_error()
+        return frame.picture
+
+    def stale_error(self) -> HomeAssistantError:
+        """Return what tells for how long the picture has been the same."""
+        return translated(HomeAssistantError, "camera_stale", seconds=str(int(self._freshness.age(monotonic()))))

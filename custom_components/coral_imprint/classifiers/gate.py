@@ -30,8 +30,8 @@ class Gate:
         self._shared = shared
         self._kept: _Kept | None = None
 
-    async def async_see(self, lens: Lens, frame: Frame, when: When, *, first: bool) -> NDArray[np.float32] | None:
-        """Return the embedding of a frame, or of the one that it hardly differs from; None where it grew stale meanwhile.
+    async def async_see(self, lens: Lens, frame: Frame, when: When, *, first: bool) -> Seen | None:
+        """Return what is seen of a frame, embedded, or of the one that it hardly differs from; None where it grew stale meanwhile.
 
         ``first``: before all others' frames. Raises EmbeddingError.
         """
@@ -40,10 +40,10 @@ class Gate:
             if (seen := await self._shared.desk.async_see(lens, frame, wanted, first=first)) is None:
                 return None
             self._keep(frame.picture, lens, seen)
-            self._shared.tally.reused += seen.reused
+            self._shared.pace.reused += seen.reused
         else:
-            self._shared.tally.reused += 1
-        return seen.vector
+            self._shared.pace.reused += 1
+        return seen
 
     async def async_embed(self, lens: Lens, picture: bytes) -> NDArray[np.float32]:
         """Return the embedding of just this picture. Raises EmbeddingError."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..imprinting import Decision, Rules, Scores, Verdict
+from .health import Problem
 from .learner import Learned
 
 
@@ -23,6 +24,8 @@ class Reading:
     scores: Scores | None
     """None while no class has been taught."""
     verdict: Verdict
+    camera_problem: Problem | None = None
+    """What is wrong with the camera; None where nothing is."""
 
 
 class Judge:
@@ -33,13 +36,15 @@ class Judge:
         self._decision = Decision(rules)
         self._failing_since: float | None = None
 
-    def failed(self, hold: float) -> None:
-        """Take in that a look failed: after an outage of more than ``hold`` seconds, what was known isn't worth keeping."""
+    def failed(self, hold: float) -> Verdict | None:
+        """Take in that a look failed: after an outage of more than ``hold`` seconds, what was known isn't worth keeping.
+
+        Returns the verdict that there is none then, else None.
+        """
         now = monotonic()
         if self._failing_since is None:
             self._failing_since = now
-        if now - self._failing_since > hold:
-            self._decision.reset()
+        return self._decision.reset() if now - self._failing_since > hold else None
 
     def forget(self, class_id: str) -> None:
         """Take in that a class was removed."""

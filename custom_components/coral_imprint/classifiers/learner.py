@@ -182,14 +182,14 @@ class Learner:
         return result
 
     @asynccontextmanager
-    async def async_filing(self, why: str) -> AsyncIterator[Examples]:
-        """Keep others from changing the examples while many are filed or read; ``why`` is the action's name.
+    async def async_filing(self, why: str | None) -> AsyncIterator[Examples]:
+        """Keep others from changing the examples while many are filed or read; ``why`` is the action's name, if it changes any.
 
         Nothing is embedded or imprinted by this: ``async_move`` does both.
         """
         async with self._teaching:
+            self._why = why or self._why
             yield self.examples
-            self._why = why
 
     async def async_erase(self, example_id: str, why: str) -> None:
         """Remove an example for good and imprint what is left. Raises UnknownExample, and as async_imprint."""

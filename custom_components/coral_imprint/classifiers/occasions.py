@@ -10,11 +10,11 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 
+from ..engines.pace import Pace
 from ..issues import async_report_triggers
 from ..models import ClassifierSettings
 from .lighting import lights
 from .schedule import Schedule
-from .shared import Tally
 from .triggers import Triggers
 
 _LOGGER = logging.getLogger(__name__)
@@ -36,13 +36,13 @@ class Looks:
 class Occasions:
     """One classifier's interval and triggers."""
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, subentry_id: str, looks: Looks, tally: Tally) -> None:
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, subentry_id: str, looks: Looks, pace: Pace) -> None:
         """Begin nothing yet."""
         self._hass = hass
         self._entry = entry
         self._subentry_id = subentry_id
         self._looks = looks
-        self._tally = tally
+        self._pace = pace
         self._settings: ClassifierSettings | None = None
         self._schedule = Schedule(hass, self._due)
         self._triggers = Triggers(hass, self._triggered, self._tell_missing)
@@ -79,7 +79,7 @@ class Occasions:
         if not self._looks.wanted():
             return
         if self._looks.under_way():
-            self._tally.skipped += 1  # its time is over: it is not made up for
+            self._pace.skipped += 1  # its time is over: it is not made up for
             return
         self._entry.async_create_background_task(self._hass, self._looks.routine(), "coral_imprint look")
 
@@ -119,7 +119,7 @@ class Occasions:
                 # Looks take longer than their spacing: there are fewer, rather than late ones.
                 due += spacing
                 self._left -= 1
-                self._tally.skipped += 1
+                self._pace.skipped += 1
             if self._left:
                 await asyncio.sleep(due - loop.time())
 

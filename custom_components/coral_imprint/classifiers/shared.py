@@ -28,36 +28,14 @@ AT_ONCE: Final = {RUNTIME_REMOTE: 8}
 """Frames that are embedded at the same time, by runtime; one in this process and on an Edge TPU."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """What an engine did since it was started, and what it spared itself."""
-
-    looks: int = 0
-    """Looks that gave a reading."""
-    pace: Pace = field(default_factory=Pace)
-    skipped: int = 0
-    """Looks that were due while the classifier's last one was still under way."""
-    dropped: int = 0
-    """Frames that grew stale while they waited for their turn."""
-    fetched: int = 0
-    """Frames asked of cameras."""
-    reused: int = 0
-    """Looks at a picture that had hardly changed, by the embedding that there was."""
-
-    def looked(self) -> None:
-        """Count a look."""
-        self.looks += 1
-        self.pace.count()
-
-
 class SharedFrames:
     """An engine's way to cameras: who asks for a camera's picture at the same moment gets the same."""
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, tally: Tally) -> None:
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, pace: Pace) -> None:
         """Fetch nothing yet."""
         self._hass = hass
         self._entry = entry
-        self._tally = tally
+        self._pace = pace
         self._fetching: dict[str, tuple[float, asyncio.Task[Frame]]] = {}
         self._last: dict[str, Frame] = {}
         self._starts: dict[str, float] = {}
@@ -97,7 +75,7 @@ class SharedFrames:
 
     async def _async_fetch(self, entity_id: str) -> Frame:
         asked = monotonic()
-        self._tally.fetched += 1
+        self._pace.fetched += 1
         try:
             frame = Frame(await async_grab(self._hass, entity_id), asked, monotonic())
         finally:
@@ -160,11 +138,11 @@ class _Turns:
 class Desk:
     """Where an engine's frames are embedded: each is decoded once, for all who look at it."""
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, tally: Tally) -> None:
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, pace: Pace) -> None:
         """Begin with nothing to do."""
         self._hass = hass
         self._entry = entry
-        self._tally = tally
+        self._pace = pace
         self._turns: dict[PictureEmbedder, _Turns] = {}
 
     async def async_see(self, lens: Lens, frame: Frame, wanted: Wanted, *, first: bool = False) -> Seen | None:
@@ -197,7 +175,7 @@ class Desk:
                 turns.jobs.remove(job)
             try:
                 if monotonic() - job.since > STALE_AFTER:
-                    self._tally.dropped += 1
+                    self._pace.dropped += 1
                     found: list[Seen | None] = [None] * len(job.wanted)
                 else:
                     found = [*await embedder.see(job.frame.picture, [_agreed(asked) for asked in job.wanted.values()])]
@@ -238,11 +216,11 @@ def _answering(job: _Job) -> Iterator[None]:
 class Shared:
     """All that the classifiers of one engine share."""
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, embedders: Embedders) -> None:
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, embedders: Embedders, pace: Pace) -> None:
         """Begin with nothing to do."""
         self.embedders = embedders
-        self.tally = Tally()
-        self.frames = SharedFrames(hass, entry, self.tally)
-        self.desk = Desk(hass, entry, self.tally)
+        self.pace = pace
+        self.frames = SharedFrames(hass, entry, pace)
+        self.desk = Desk(hass, entry, pace)
         self.refining = asyncio.Lock()
         """Held while a head is refined: all of them at once, as after a start, would leave looks no processor."""

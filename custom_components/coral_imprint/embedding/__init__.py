@@ -1,6 +1,8 @@
 """Picture → unit vector. Knows nothing of Home Assistant."""
 
+from .background import Background, Place, Sighting, edges, learn as learn_background
 from .clutter import VERSION as CLUTTER_VERSION, encoded as drawn_clutter
+from .condition import Condition, measure_picture
 from .embedder import BUILTIN, Embedder, open_embedder
 from .errors import (
     CorruptModel,
@@ -44,7 +46,9 @@ __all__ = [
     "DEFAULT",
     "LITERT_REQUIREMENT",
     "WHOLE",
+    "Background",
     "Choice",
+    "Condition",
     "CorruptModel",
     "DownloadError",
     "DownloadNotStored",
@@ -58,6 +62,7 @@ __all__ = [
     "NotAPicture",
     "Partial",
     "PictureEmbedder",
+    "Place",
     "PublishedFile",
     "Region",
     "Rejected",
@@ -65,6 +70,7 @@ __all__ = [
     "RuntimeUnavailable",
     "Seen",
     "SelfTestFailed",
+    "Sighting",
     "UnknownNetworkClass",
     "UnsupportedModel",
     "UnsupportedOperator",
@@ -73,6 +79,7 @@ __all__ = [
     "WrongLabels",
     "check_picture",
     "drawn_clutter",
+    "edges",
     "export_model",
     "exported_answers",
     "find_file",
@@ -81,8 +88,10 @@ __all__ = [
     "known_weight",
     "labels_text",
     "layer_answers",
+    "learn_background",
     "litert_available",
     "litert_installable",
+    "measure_picture",
     "network_classes",
     "network_length",
     "network_part",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import layout
+from .condition import VIEW as WHOLE_FRAME, Condition, measure
 from .errors import NotAPicture
 from .frame import VERSION as FRAME_VERSION, Region, View, cut
 from .thumbnail import change, thumbnail
@@ -26,6 +27,8 @@ class Seen(NamedTuple):
     """The embedding, (length,), of length 1."""
     thumbnail: NDArray[np.float32]
     """What was embedded, at 16 × 16: see `thumbnail`. Not of the picture in hand, where an earlier embedding was taken for it."""
+    condition: Condition
+    """What the whole frame in hand is like."""
     reused: bool = False
     """Whether it is an earlier picture's, which this one hardly differs from."""
 
@@ -50,6 +53,7 @@ class Prepared(NamedTuple):
     """The layout described, shape (`layout.LENGTH`,)."""
 
     thumbnail: NDArray[np.float32]
+    condition: Condition
 
     def joined(self, network: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Return the region's embedding, of length 1, from the network's."""
@@ -57,7 +61,7 @@ class Prepared(NamedTuple):
 
     def seen(self, network: NDArray[np.float32] | None) -> Seen:
         """Return the region embedded, from the network's embedding of it."""
-        return Seen(self.joined(network), self.thumbnail)
+        return Seen(self.joined(network), self.thumbnail, self.condition)
 
 
 def views(region: Region, network: tuple[int, int] | None) -> list[View]:
@@ -81,17 +85,21 @@ def prepare_changed(picture: bytes, wanted: Sequence[Wanted], network: tuple[int
 
     Raises NotAPicture.
     """
-    asked = [views(one.region, network) for one in wanted]
-    cuts = iter(cut(picture, [view for own in asked for view in own]))
+    asked = [view for one in wanted for view in views(one.region, network)]
+    if WHOLE_FRAME not in asked:
+        asked.append(WHOLE_FRAME)  # smaller than any region's view asks for: it changes nothing of the others
+    pieces = cut(picture, asked)
+    condition = measure(pieces[asked.index(WHOLE_FRAME)])
+    cuts = iter(pieces)
     prepared: list[Prepared | Seen] = []
     for one in wanted:
         small = next(cuts)
         pixels = next(cuts) if network else None
         seen = thumbnail(small)
         if one.before is not None and change(one.before.thumbnail, seen) < one.least_change:
-            prepared.append(one.before._replace(reused=True))
+            prepared.append(one.before._replace(condition=condition, reused=True))
         else:
-            prepared.append(Prepared(pixels, layout.describe(small), seen))
+            prepared.append(Prepared(pixels, layout.describe(small), seen, condition))
     return prepared
 
 

@@ -123,7 +123,8 @@ async def async_recommend(
         candidates.append(candidate)
     candidates.sort(key=lambda candidate: candidate.cost)
     # Too little to go by is no reason to leave a server or a device.
-    advice = await hass.async_add_executor_job(advise, candidates, present or DEFAULT)
+    usual = present if any(one.key == present for one in candidates) else DEFAULT
+    advice = await hass.async_add_executor_job(advise, candidates, usual)
     return Recommendation(tuple(candidates), advice, unusable, titles, present)
 
 

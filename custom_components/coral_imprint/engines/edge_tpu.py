@@ -5,7 +5,6 @@ from typing import Final
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.event import async_call_later
 
 from ..embedding import devices
@@ -33,8 +32,7 @@ def open_edgetpu(
     hass: HomeAssistant, settings: EngineSettings, files: TwinFiles, listener: CALLBACK_TYPE | None = None
 ) -> AbstractAsyncContextManager[EdgeTPUEmbedder]:
     """Open an extractor on a device. ``listener`` is called when it comes, goes, or is known better. Raises EmbeddingError."""
-    session = async_get_clientsession(hass)
-    return open_edgetpu_embedder(files.compiled, files.twin, session, options(hass, settings), listener=listener)
+    return open_edgetpu_embedder(files.compiled, files.twin, options(hass, settings), listener=listener)
 
 
 class DeviceWatch:

@@ -13,7 +13,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.util import dt as dt_util
 
 from ..classifiers.coordinator import ClassifierCoordinator
-from ..classifiers.shared import Shared, Tally
+from ..classifiers.shared import Shared
 from ..const import DOMAIN, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from ..embedding import (
     BUILTIN,
@@ -40,6 +40,7 @@ from .edge_tpu import DeviceWatch
 from .embedders import Embedders
 from .extractors import Source, async_provide, async_source_of
 from .former import FormerSettings
+from .pace import Pace
 from .requirements import async_install_litert, litert_state
 
 _LOGGER = logging.getLogger(__name__)
@@ -76,7 +77,8 @@ class Engine:
         former = FormerSettings(hass, entry.entry_id)
         self.embedders = Embedders(hass, former, self._used_embedders, self._trouble, self._device_changed)
         self._watch = DeviceWatch(hass, entry)
-        self._shared = Shared(hass, entry, self.embedders)
+        self.pace = Pace()
+        self._shared = Shared(hass, entry, self.embedders, self.pace)
         self.troubles = Troubles()
         """Why the chosen extractor couldn't be used."""
 
@@ -89,11 +91,6 @@ class Engine:
     def title(self) -> str:
         """What the user calls it."""
         return self._entry.title
-
-    @property
-    def tally(self) -> Tally:
-        """How often its classifiers looked, and what was spared."""
-        return self._shared.tally
 
     def _used_embedders(self) -> Iterator[PictureEmbedder]:
         return (coordinator.learner.learned.lens.embedder for coordinator in self.classifiers.values())

@@ -28,6 +28,7 @@ from ..classifiers.lighting import DOMAINS as LIGHT_DOMAINS
 from ..const import (
     ANY_DEVICE,
     BURST_OPTIONS,
+    CAMERA_PROBLEMS,
     CONF_BACKGROUND,
     CONF_CAMERA,
     CONF_CLASSES,
@@ -40,6 +41,7 @@ from ..const import (
     CONF_RUNTIME,
     CONF_SERVERS,
     CONF_TRIGGERS,
+    CONF_UNAVAILABLE_ON,
     DECISION_OPTIONS,
     DOMAIN,
     GATE_OPTIONS,
@@ -49,6 +51,7 @@ from ..const import (
     REGION_EDGES,
     RUNTIME_INSTALL,
     SECTION_DECISION,
+    SECTION_HEALTH,
     SECTION_REGION,
     SECTION_WHEN,
     SETTLE,
@@ -192,8 +195,20 @@ def classifier_schema(*, new: bool) -> vol.Schema:
                 ),
                 {"collapsed": True},
             ),
+            vol.Required(SECTION_HEALTH, default=dict): section(_health_schema(), {"collapsed": True}),
         }
     )
+
+
+def _health_schema() -> vol.Schema:
+    problems = SelectSelectorConfig(
+        options=[*CAMERA_PROBLEMS],
+        translation_key="camera_problem",
+        mode=SelectSelectorMode.LIST,
+        multiple=True,
+    )
+    default = [problem for problem, chosen in CAMERA_PROBLEMS.items() if chosen]
+    return vol.Schema({vol.Required(CONF_UNAVAILABLE_ON, default=default): SelectSelector(problems)})
 
 
 def class_labels(answers: Mapping[str, Any]) -> list[str]:

@@ -46,20 +46,14 @@ class Case:
     @asynccontextmanager
     async def open(self, with_twin: bool = True) -> AsyncIterator[EdgeTPUEmbedder]:
         """Open the embedder."""
-        import aiohttp
-
         twin_file = self.cpu if with_twin else None
         opened: list[EdgeTPUEmbedder] = []
-        async with (
-            aiohttp.ClientSession() as session,
-            open_edgetpu_embedder(
-                self.compiled,
-                twin_file,
-                session,
-                self.options,
-                listener=lambda: self.changes.append(opened[0].connected if opened else False),
-            ) as embedder,
-        ):
+        async with open_edgetpu_embedder(
+            self.compiled,
+            twin_file,
+            self.options,
+            listener=lambda: self.changes.append(opened[0].connected if opened else False),
+        ) as embedder:
             opened.append(embedder)
             yield embedder
 

@@ -67,15 +67,12 @@ async def running(command: Command, patience: Patience = QUICK) -> AsyncIterator
 
 @asynccontextmanager
 async def client_of(child: Child) -> AsyncIterator[ChildClient]:
-    import aiohttp
-
     with ThreadPoolExecutor(1) as worker:
-        async with aiohttp.ClientSession() as session:
-            client = ChildClient(child.socket, MODEL, session, worker)
-            try:
-                yield client
-            finally:
-                await client.aclose()
+        client = ChildClient(child.socket, MODEL, worker)
+        try:
+            yield client
+        finally:
+            await client.aclose()
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -1,5 +1,6 @@
 """The stand-in for libedgetpu, in a real interpreter: what it claims, computes and how it fails."""
 
+from contextlib import nullcontext
 import ctypes
 import os
 from pathlib import Path
@@ -128,14 +129,15 @@ def test_absent_device(standin: StandIn, model: Path, device: str) -> None:
     assert said.strip() == "ValueError: Failed to load delegate from libedgetpu.so.1"
 
 
-@pytest.mark.parametrize("how", ["absent", "refuse"])
+@pytest.mark.parametrize("how", ["absent", "refuse", "held"])
 def test_no_device(standin: StandIn, model: Path, how: str) -> None:
     """No device, and one that another process has, look the same."""
     if how == "absent":
         standin.attach(0)
-    else:
+    elif how == "refuse":
         standin.set("refuse")
-    assert "ValueError: Failed to load delegate" in run(standin, model)[2]
+    with standin.held() if how == "held" else nullcontext():
+        assert "ValueError: Failed to load delegate" in run(standin, model)[2]
     standin.attach(1)
     standin.clear("refuse")
     assert run(standin, model)[0] == 0
@@ -188,6 +190,16 @@ def test_hang(standin: StandIn, model: Path, fault: str) -> None:
         assert process.poll() is None
         standin.clear(fault)
         assert process.wait(30) == 0
+
+
+def test_one_process_at_a_time(standin: StandIn, model: Path) -> None:
+    """Who has the device keeps it to its end, and no longer."""
+    with start(standin, model, 100_000) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert "ValueError: Failed to load delegate" in run(standin, model)[2]
+        process.kill()
+    assert run(standin, model)[0] == 0
 
 
 class _Device(ctypes.Structure):

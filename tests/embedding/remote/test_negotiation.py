@@ -15,11 +15,11 @@ from embedding.errors import InvalidAddress, PixelRangeUnknown, UnsupportedModel
 from embedding.remote.address import Address
 from embedding.remote.answers import ModelInfo, TensorInfo, read_error, read_model, read_names
 from embedding.remote.contract import Contract, model_path
-from embedding.remote.http import BUSY_WAIT, LONGEST_WAIT, read_wait
 from embedding.remote.identity import Probe
 from embedding.remote.negotiation import propose
 from embedding.remote.notes import identity
 from embedding.remote.settings import ModelOptions
+from embedding.remote.statuses import BUSY_WAIT, LONGEST_WAIT, read_wait
 from embedding.serving.protocol import InferResponse, Message, decode_request, encode_response
 
 RANDOM = np.random.default_rng(3)

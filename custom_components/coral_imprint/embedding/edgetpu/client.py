@@ -3,18 +3,14 @@
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..remote.address import Address
 from ..remote.batches import Batches
 from ..remote.endpoint import Endpoint
 from ..remote.settings import Access, ModelOptions
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
+from ..remote.wire import Wire
 
 _MOST_SECONDS = 5.0
 """For an answer. Whoever asks has a shorter deadline of their own."""
@@ -23,22 +19,10 @@ _MOST_SECONDS = 5.0
 class ChildClient:
     """Embeds by a model of the server at a Unix socket, which may end and come back at any time. Belongs to one event loop."""
 
-    def __init__(self, socket: Path, model: str, session: "ClientSession", worker: Executor) -> None:
-        """Ask nothing yet.
-
-        Args:
-            socket: where the server listens.
-            model: its name there.
-            session: the caller's; a Unix socket gets one of its own, this one is left alone.
-            worker: writes and reads the messages.
-
-        """
-        # aiohttp is needed where there is a server only.
-        from ..remote.http import Http  # noqa: PLC0415
-
-        access = Access(timeout=_MOST_SECONDS, connect_timeout=_MOST_SECONDS)
-        address = Address("http://localhost", str(socket))
-        self._endpoint = Endpoint(Http(address, access, session), model, ModelOptions(binary=True), worker)
+    def __init__(self, socket: Path, model: str, worker: Executor) -> None:
+        """Ask nothing yet. ``socket`` is where the server listens, ``worker`` writes and reads long messages."""
+        wire = Wire(str(socket), Access(timeout=_MOST_SECONDS))
+        self._endpoint = Endpoint(wire, model, ModelOptions(binary=True), worker)
         self._batches = Batches(self._send, self._limits)
 
     async def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

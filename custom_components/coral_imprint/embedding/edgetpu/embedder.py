@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import logging
 from pathlib import Path
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,6 @@ from .child import Child, Command, Patience, Status
 from .client import ChildClient
 from .fallback import Fallback, InThread
 from .twins import Likeness, Pair, compare
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -154,9 +151,9 @@ class _Parts:
         self._fallback: Fallback
         self._client: ChildClient
 
-    def connect(self, session: "ClientSession", worker: ThreadPoolExecutor, messages: ThreadPoolExecutor) -> None:
+    def connect(self, worker: ThreadPoolExecutor, messages: ThreadPoolExecutor) -> None:
         """Make the embedder; the child has been started."""
-        self._client = ChildClient(self.child.socket, self._network.file.name, session, messages)
+        self._client = ChildClient(self.child.socket, self._network.file.name, messages)
         self._fallback = Fallback(self._client, None, listener=self._connected, stuck=self.child.restart)
         self.embedder = EdgeTPUEmbedder(self._network, self.child, self._fallback, worker)
 
@@ -241,7 +238,6 @@ async def _end(pool: ThreadPoolExecutor) -> None:
 async def open_edgetpu_embedder(
     compiled: Path,
     twin: Path | None,
-    session: "ClientSession",
     options: EdgeTPUOptions = EdgeTPUOptions(),
     *,
     listener: Callable[[], None] | None = None,
@@ -251,7 +247,6 @@ async def open_edgetpu_embedder(
     Args:
         compiled: the file for the Edge TPU, an absolute path.
         twin: the same extractor for the CPU; None: without the device, nothing is embedded.
-        session: the caller's.
         options: how the device's process is run.
         listener: called when something changed that `EdgeTPUEmbedder.connected` or `EdgeTPUEmbedder.diagnostics` tell.
 
@@ -272,7 +267,7 @@ async def open_edgetpu_embedder(
         parts = _Parts(network, opened, options, compiled)
         await parts.child.start()
         stack.push_async_callback(parts.child.stop)
-        parts.connect(session, worker, messages)
+        parts.connect(worker, messages)
         stack.push_async_callback(parts.aclose)
         await parts.settle()
         parts.listener = listener

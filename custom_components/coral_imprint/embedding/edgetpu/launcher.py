@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 import resource
 import runpy
-import select
+import selectors
 import signal
 import sys
 from typing import Final
@@ -28,10 +28,10 @@ def end_with_parent(pipe: int = 0) -> None:
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
-    poll = select.poll()
-    poll.register(pipe, select.POLLIN)
-    if poll.poll(0):
-        sys.exit("The parent is gone")
+    with selectors.PollSelector() as watched:
+        watched.register(pipe, selectors.EVENT_READ)
+        if watched.select(0):
+            sys.exit("The parent is gone")
 
 
 def leave_parents_place() -> None:

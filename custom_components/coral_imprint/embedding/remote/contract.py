@@ -66,6 +66,11 @@ class Contract:
         """Bytes that an answer may have."""
         return _ENVELOPE + _TEXT_PER_NUMBER * (self.length or _LONGEST) * (self.filled or self.most)
 
+    @property
+    def _as_they_are(self) -> bool:
+        """Whether the model takes pixels 0 to 255 as they are."""
+        return (self.datatype, self.pixel_range) == ("UINT8", CODES["UINT8"])
+
     def encode(self, pictures: Sequence[NDArray[np.uint8]]) -> Message:
         """Write a request for 1 to ``most`` pictures of ``size``: uint8, (height, width, 3), RGB.
 
@@ -75,14 +80,14 @@ class Contract:
         if not 0 < count <= self.most:
             raise ValueError(f"A request takes 1 to {self.most} pictures, not {count}")
         filling = [pictures[-1]] * ((self.filled or count) - count)
-        pixels = np.stack([*pictures, *filling])
+        pixels = np.stack([*pictures, *filling]) if count + len(filling) > 1 else pictures[0][np.newaxis]
         if self.planar:
             pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
         if not self.batched:
             pixels = pixels[0]
         if not self.binary:
             return self._in_json(pixels)
-        values = _codes(self.datatype, self.pixel_range)[pixels]
+        values = pixels if self._as_they_are else _codes(self.datatype, self.pixel_range)[pixels]
         wanted = RequestedOutput(self.output, binary=True)
         return encode_request(InferRequest({self.input: values}, (wanted,)), binary=True)
 

@@ -2,40 +2,20 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-import math
 from typing import Final, NoReturn
 
 import aiohttp
 from yarl import URL
 
-from ..errors import (
-    NoSuchModel,
-    ServerBusy,
-    ServerDenied,
-    ServerRefused,
-    ServerUnreachable,
-    ServerUntrusted,
-    UnusableAnswer,
-)
+from ..errors import ServerUnreachable, ServerUntrusted, UnusableAnswer
 from ..serving.protocol import JSON_LENGTH, Message, read_json_length
 from ..serving.tensors import ProtocolError
 from .address import Address
-from .answers import read_error
-from .settings import Access
+from .settings import METADATA_LIMIT, Access
+from .statuses import ERROR_LIMIT, refusal, says_more
 
-METADATA_LIMIT: Final = 1 << 20
-"""Bytes that an answer other than an embedding may have."""
-
-_ERROR_LIMIT: Final = 16 * 1024
 _CHUNK: Final = 1 << 16
-
-BUSY_WAIT: Final = 1.0
-"""Seconds to leave a busy server alone that does not say for how long."""
-LONGEST_WAIT: Final = 300.0
-"""Seconds that a server may ask for."""
 
 
 class Http:
@@ -116,18 +96,8 @@ class Http:
         status = response.status
         if status == HTTPStatus.OK:
             return
-        if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-            wait = read_wait(response.headers.get("Retry-After"), datetime.now(UTC))
-            raise ServerBusy(f"{self.name} is busy", wait=wait, server=self.name)
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            raise ServerDenied(f"{self.name} wants another token", server=self.name)
-        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-            raise ServerRefused(f"{self.name} points elsewhere ({status})", server=self.name)
-        body = await _read_up_to(response, _ERROR_LIMIT)
-        said = read_error(body) if len(body) <= _ERROR_LIMIT else ""
-        if status == HTTPStatus.NOT_FOUND:
-            raise NoSuchModel(f"{self.name} has no such model ({said or status})", server=self.name)
-        raise ServerRefused(f"{self.name} refused with {status}: {said or response.reason}", server=self.name)
+        body = await _read_up_to(response, ERROR_LIMIT) if says_more(status) else b""
+        raise refusal(self.name, status, response.reason, response.headers.get("Retry-After"), body)
 
     async def _read(self, response: aiohttp.ClientResponse, limit: int) -> Message:
         """Read an answer as long as it keeps within its limit."""
@@ -165,18 +135,3 @@ async def _read_up_to(response: aiohttp.ClientResponse, limit: int) -> bytes:
 
 def _said(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def read_wait(header: str | None, now: datetime) -> float:
-    """Return the seconds that a ``Retry-After`` asks for (RFC 9110, 10.2.3), 0 to LONGEST_WAIT; BUSY_WAIT without one."""
-    if header is None:
-        return BUSY_WAIT
-    try:
-        wait = float(header)
-    except ValueError:
-        try:
-            until = parsedate_to_datetime(header)
-        except ValueError:
-            return BUSY_WAIT
-        wait = (until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() - now.timestamp()
-    return min(max(wait, 0.0), LONGEST_WAIT) if math.isfinite(wait) else BUSY_WAIT

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Final, Literal
 
+METADATA_LIMIT: Final = 1 << 20
+"""Bytes that an answer other than an embedding may have."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:

@@ -115,15 +115,15 @@ def encode_response(response: InferResponse, binary: Collection[str] = ()) -> Me
 
 def _encode_tensors(
     tensors: Mapping[str, NDArray[Any]], binary: Collection[str]
-) -> tuple[list[dict[str, Any]], list[bytes]]:
+) -> tuple[list[dict[str, Any]], list[bytes | memoryview]]:
     """Return tensors as JSON has them, and the bytes that follow."""
     described: list[dict[str, Any]] = []
-    blobs: list[bytes] = []
+    blobs: list[bytes | memoryview] = []
     for name, values in tensors.items():
         one: dict[str, Any] = {"name": name, "shape": list(values.shape), "datatype": datatype_of(values)}
         if name in binary:
             little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-            blobs.append(little.tobytes())
+            blobs.append(little.reshape(-1).view(np.uint8).data)
             one["parameters"] = {"binary_data_size": values.nbytes}
         else:
             one["data"] = values.reshape(-1).tolist()
@@ -131,7 +131,7 @@ def _encode_tensors(
     return described, blobs
 
 
-def _message(head: Mapping[str, Any], blobs: Sequence[bytes]) -> Message:
+def _message(head: Mapping[str, Any], blobs: Sequence[bytes | memoryview]) -> Message:
     text = json.dumps(head, separators=(",", ":"), allow_nan=False).encode()
     return Message(b"".join((text, *blobs)), len(text)) if blobs else Message(text)
 
