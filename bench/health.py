@@ -8,7 +8,7 @@ environment of the tests: what is judged over time belongs to the shell.
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 import json
 import math
@@ -210,7 +210,7 @@ def speed(picture: bytes, rounds: int) -> dict[str, float]:
     frame = edges(luma)
     background = Background(frame)
     elsewhere = edges(np.ascontiguousarray(np.roll(luma, 5, axis=1)))
-    steps = {
+    steps: dict[str, Callable[[], object]] = {
         "measure": lambda: measure_picture(picture).blinded,
         "edges": lambda: edges(luma),
         "recognise": lambda: background.find(frame),

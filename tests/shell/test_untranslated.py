@@ -15,7 +15,7 @@ from typing import Any
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
-from custom_components.coral_imprint import embedding, imprinting
+from custom_components.coral_imprint import imprinting
 from custom_components.coral_imprint.embedding import EmbeddingError, errors as embedding_errors
 from custom_components.coral_imprint.imprinting import ImprintingError, errors as imprinting_errors
 
@@ -196,6 +196,7 @@ NEVER_WHILE_AN_ENGINE_IS_MADE = {
     "unknown_network_class",  # only actions ask for the network's own classes
     "wrong_labels",  # the same
 }
+AT_A_REGION = {"invalid_pixels", "invalid_region"}
 LOOKING_AT_A_CAMERA = {
     *("embedding_failed", "invalid_pixels", "invalid_region", "not_a_picture", "runtime_unavailable"),
     *("camera_missing", "camera_no_image", "camera_unavailable"),
@@ -210,7 +211,10 @@ def test_every_error_that_a_dialog_may_meet_is_translated() -> None:
     of_labels = {key_of(imprinting.ClassExists), key_of(imprinting.InvalidLabel)}
     own = {"name_missing", "stay_above_enter"}
     assert known.keys() >= of_servers | of_labels | LOOKING_AT_A_CAMERA | own
-    assert embedding.EmbeddingError is EmbeddingError
+    choosing = [
+        one["fix_flow"] for one in texts()["issues"].values() if "camera" in one.get("fix_flow", {}).get("step", {})
+    ]
+    assert all(flow["error"].keys() >= of_servers | LOOKING_AT_A_CAMERA - AT_A_REGION for flow in choosing)
 
 
 # --- issues, entities, selectors -----------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ class ChooseCameraFlow(CameraRepairFlow):
                 await entry.runtime_data.embedder.embed(await async_grab(self.hass, camera))
             except EmbeddingError as err:
                 errors[CONF_CAMERA] = err.key
-                placeholders |= err.details
+                placeholders |= {"server": "", **err.details}
             except HomeAssistantError as err:
                 errors[CONF_CAMERA] = err.translation_key or "camera_no_image"
                 placeholders |= err.translation_placeholders or {}
