@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from homeassistant.config_entries import SOURCE_HASSIO, SOURCE_IGNORE, ConfigEntryState
+from homeassistant.config_entries import (
+    SOURCE_HASSIO,
+    SOURCE_IGNORE,
+    SOURCE_RECONFIGURE,
+    ConfigEntryState,
+    ConfigFlowContext,
+)
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers.service_info.hassio import HassioServiceInfo
@@ -91,3 +97,24 @@ async def test_an_app_that_was_ignored_stays_so(hass: HomeAssistant, camera: Fak
 async def test_a_broken_announcement_is_refused(hass: HomeAssistant, camera: FakeCamera) -> None:
     result = await discover(hass, announcement("http://app:8000", host=""))
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "invalid_discovery")
+
+
+async def test_a_changed_engine_stays_the_apps_where_its_server_does(
+    hass: HomeAssistant, camera: FakeCamera, socket_enabled: None
+) -> None:
+    async with serving(Scripted(token=TOKEN)) as (url,), serving(Scripted(token=TOKEN)) as (other,):
+        result = await discover(hass, announcement(url))
+        result = await hass.config_entries.flow.async_configure(result["flow_id"], {})
+        await settled(hass)
+        entry = result["result"]
+        for servers, discovery in (([url], UUID), ([other, url], None)):
+            context = ConfigFlowContext(source=SOURCE_RECONFIGURE, entry_id=entry.entry_id)
+            result = await hass.config_entries.flow.async_init(DOMAIN, context=context)
+            result = await hass.config_entries.flow.async_configure(result["flow_id"], {"next_step_id": "server"})
+            form = {"servers": servers, "verify_ssl": True, "token": TOKEN}
+            result = await hass.config_entries.flow.async_configure(result["flow_id"], form)
+            result = await hass.config_entries.flow.async_configure(result["flow_id"], {"extractor": MODEL})
+            assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
+            await settled(hass)
+            assert entry.data.get("discovery") == discovery
+        assert await hass.config_entries.async_unload(entry.entry_id)

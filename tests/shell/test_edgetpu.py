@@ -322,6 +322,23 @@ async def test_add_an_engine_on_an_edge_tpu(hass: HomeAssistant, camera: FakeCam
         assert await hass.config_entries.async_unload(result["result"].entry_id)
 
 
+async def test_a_device_that_an_engine_has_is_not_tried_by_the_dialog(
+    hass: HomeAssistant, on_device: MockConfigEntry, camera: FakeCamera, device: Any
+) -> None:
+    """The engine that is made has to wait for it, and says so."""
+    (models(hass) / "other.tflite").write_bytes(network(24))
+    (models(hass) / "other_edgetpu.tflite").write_bytes(compiled(network(24)))
+    result: Any = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+    result = await hass.config_entries.flow.async_configure(result["flow_id"], {"next_step_id": "edgetpu"})
+    device.set("refuse")  # as a device does that another process has
+    result = await prepared(hass, result, extractor="other.tflite")
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await told_until(hass, {"edgetpu_unusable"})
+    device.clear("refuse")
+    assert await hass.config_entries.async_unload(result["result"].entry_id)
+    await look_until(hass, on_device, camera, "on")
+
+
 async def prepared(hass: HomeAssistant, result: Any, **answers: Any) -> Any:
     """Submit the form, and wait while it is tried."""
     result = await hass.config_entries.flow.async_configure(result["flow_id"], answers)

@@ -1,6 +1,7 @@
 """Adding and changing engines as the UI does."""
 
 import asyncio
+from dataclasses import replace
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 
 from custom_components.coral_imprint import config_flow
 from custom_components.coral_imprint.embedding import LITERT_REQUIREMENT, SelfTestFailed
-from custom_components.coral_imprint.engines import requirements
+from custom_components.coral_imprint.engines import extractors, requirements
 
 from .conftest import DOMAIN, PUBLISHED, FakeCamera, act, state, teach
 from .file_server import FileServer, Request, good, status
@@ -37,6 +38,7 @@ async def test_add_the_built_in_engine(hass: HomeAssistant, camera: FakeCamera) 
     assert (result["type"], result["title"]) == (FlowResultType.CREATE_ENTRY, "Built-in")
     assert result["data"] == {**ENGINE, "threads": 1}
     entry = result["result"]
+    assert entry.unique_id == "builtin"
     await hass.async_block_till_done()
     assert entry.state is ConfigEntryState.LOADED
     assert dr.async_get(hass).async_get_device_by_identifier((DOMAIN, entry.entry_id), entry.entry_id)
@@ -122,6 +124,26 @@ async def test_an_extractor_is_downloaded_with_progress_and_tested(
     assert entry.runtime_data.embedder.runtime == "portable"
     assert len(server.requests) == 1
     assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_a_download_of_unknown_size_tells_no_progress(
+    hass: HomeAssistant, camera: FakeCamera, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = vars(extractors)["CATALOGUE"][PUBLISHED]
+    unknown = replace(known, file=server.published(known=False, name="published.tflite"))
+    monkeypatch.setattr(extractors, "CATALOGUE", {PUBLISHED: unknown})
+
+    async def without_length(request: Request) -> None:
+        await request.head(200)
+        await request.body(request.content)
+
+    server.answers = [without_length]
+    updates = async_capture_events(hass, EVENT_DATA_ENTRY_FLOW_PROGRESS_UPDATE)
+    result = await choose(hass, await begin(hass), extractor=PUBLISHED, runtime="portable")
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert [event.data["progress"] for event in updates if event.data["progress"] < 1] == []
+    await hass.async_block_till_done()
+    assert await hass.config_entries.async_unload(result["result"].entry_id)
 
 
 async def test_without_a_network_there_are_three_ways_on(

@@ -261,3 +261,18 @@ def test_settings_keep_the_token_to_themselves() -> None:
     settings = EngineSettings.from_data(engine_data("http://server:8000", token=TOKEN))
     assert settings.token == TOKEN
     assert TOKEN not in repr(settings) and TOKEN not in settings.unique_id
+
+
+async def test_a_wrong_token_is_asked_for_again(
+    hass: HomeAssistant, remote: MockConfigEntry, camera: FakeCamera, script: Any
+) -> None:
+    script.token = OTHER_TOKEN
+    await fails(hass, remote, camera, "server_denied", 130)
+    (flow,) = hass.config_entries.flow.async_progress()
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {"token": "neither of them"})
+    assert (result["type"], result["errors"]) == (FlowResultType.FORM, {"token": "server_denied"})
+    assert remote.data["token"] == TOKEN
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {"token": OTHER_TOKEN})
+    assert result["reason"] == "reauth_successful"
+    await settled(hass)
+    await sees(hass, remote, camera, "open", 140)
