@@ -175,10 +175,68 @@ async def killed(home: Home, temporary: Path) -> dict[str, Any]:
     return {"servers": len(before), "outlived_by": len(left), "ms": round(1e3 * (time.perf_counter() - start), 1)}
 
 
+class Probe:
+    """What Home Assistant's process holds, as the integration planted in it says."""
+
+    def __init__(self, client: Client) -> None:
+        """Ask through a client."""
+        self._client = client
+        self.samples: list[dict[str, float]] = []
+
+    async def ask(self, **asked: bool) -> dict[str, Any]:
+        """Return what it says."""
+        fields = {"domain": PROBE, "service": "seen", "service_data": asked, "return_response": True}
+        return dict((await self._client.command("call_service", **fields))["response"])
+
+    async def sample(self) -> None:
+        """Keep what it holds now."""
+        self.samples.append((await self.ask(held=True))["held"])
+
+    async def see(self) -> Seen:
+        """Return who answered so far."""
+        return Seen.of(await self.ask())
+
+
+async def torment(
+    options: argparse.Namespace, standin: StandIn, home: Home, client: Client, camera: Camera
+) -> dict[str, Any]:
+    """Let classifiers look while the device fails; return who answered, and what was held before and after."""
+    tally, end, probe = Tally(), asyncio.Event(), Probe(client)
+    devices = await add_all(client, camera, options.classifiers)
+    faults = Torment(standin, probe.see, poll=0.05)
+    # The start of Home Assistant has errors of its own, such as ffmpeg's absence.
+    quiet = len(home.log.read_text(errors="replace"))
+    phase = Phase(home, options.limit_ms)
+    begin, pid = time.perf_counter(), home.process.pid
+    async with asyncio.TaskGroup() as group:
+        for device_id in devices:
+            group.create_task(look(client, device_id, options.pause, tally, end))
+        await faults.until_connected()
+        before = await probe.ask(held=True)
+        await faults.go_on(options.aborts, options.every, probe.sample)
+        end.set()
+    minutes = (time.perf_counter() - begin) / 60
+    last = await probe.ask(held=True)
+    then, now = Seen.of(before), Seen.of(last)
+    return tally.report() | {
+        "by_device": now.by_device - then.by_device,
+        "by_twin": now.by_twin - then.by_twin,
+        "aborts": options.aborts,
+        "starts": now.starts,
+        "classifiers": options.classifiers,
+        "same_process": home.process.returncode is None and home.process.pid == pid,
+        "before": before["held"],
+        "after": last["held"],
+        "growth": growth(probe.samples),
+        "loop": phase.result() if options.limit_ms else None,
+        "logged_before": quiet,
+        "minutes": round(minutes, 2),
+    }
+
+
 async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Torment it, and return what came of it."""
-    data, tally, end = separable("uint8", 32, 32), Tally(), asyncio.Event()
-    standin = StandIn(folder)
+    """Torment it, kill it, and return what came of it."""
+    data, standin = separable("uint8", 32, 32), StandIn(folder)
     with twin(standin, data):
         async with (
             running_camera() as camera,
@@ -186,58 +244,14 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             onboarded(home.url) as client,
         ):
             playing = asyncio.create_task(play(camera))
-            devices = await add_all(client, camera, options.classifiers)
-
-            async def seen(**asked: bool) -> dict[str, Any]:
-                fields = {"domain": PROBE, "service": "seen", "service_data": asked, "return_response": True}
-                return dict((await client.command("call_service", **fields))["response"])
-
-            samples: list[dict[str, float]] = []
-
-            async def sample() -> None:
-                samples.append((await seen(held=True))["held"])
-
-            async def see() -> Seen:
-                return Seen.of(await seen())
-
-            torment = Torment(standin, see, poll=0.05)
-            # The start of Home Assistant has errors of its own, such as ffmpeg's absence.
-            quiet = len(home.log.read_text(errors="replace"))
-            phase = Phase(home, options.limit_ms)
-            begin, pid = time.perf_counter(), home.process.pid
-            async with asyncio.TaskGroup() as group:
-                for device_id in devices:
-                    group.create_task(look(client, device_id, options.pause, tally, end))
-                await torment.until_connected()
-                before = await seen(held=True)
-                await torment.go_on(options.aborts, options.every, sample)
-                end.set()
-            minutes = (time.perf_counter() - begin) / 60
-            last = await seen(held=True)
-            then, now = Seen.of(before), Seen.of(last)
-            survived = home.process.returncode is None and home.process.pid == pid
-            loop = phase.result() if options.limit_ms else None
+            found = await torment(options, standin, home, client, camera)
             playing.cancel()
-            ended = await killed(home, folder / "tmp")
-            log = home.log.read_text(errors="replace")[quiet:]
-            if options.log:
-                options.log.write_text(log)
-            errors = _ERROR.findall(log)
-    return tally.report() | {
-        "by_device": now.by_device - then.by_device,
-        "by_twin": now.by_twin - then.by_twin,
-        "aborts": options.aborts,
-        "starts": now.starts,
-        "classifiers": options.classifiers,
-        "same_process": survived,
-        "before": before["held"],
-        "after": last["held"],
-        "growth": growth(samples),
-        "logged": {"errors": len(errors), "first": [line[:300] for line in errors[:5]]},
-        "loop": loop,
-        "killed": ended,
-        "minutes": round(minutes, 2),
-    }
+            found["killed"] = await killed(home, folder / "tmp")
+            log = home.log.read_text(errors="replace")[found.pop("logged_before") :]
+    if options.log:
+        options.log.write_text(log)
+    errors = _ERROR.findall(log)
+    return found | {"logged": {"errors": len(errors), "first": [line[:300] for line in errors[:5]]}}
 
 
 def verdict(found: dict[str, Any], most_seconds: float, most_mib: float) -> list[str]:

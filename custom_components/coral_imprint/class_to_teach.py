@@ -12,8 +12,6 @@ from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 from .engines.engine import EngineConfigEntry
 from .entity import ClassifierControl, async_setup_classifiers
 
-PARALLEL_UPDATES = 0
-
 CLASS_TO_TEACH = SelectEntityDescription(key="class_to_teach", translation_key="class_to_teach")
 
 

@@ -139,7 +139,7 @@ BURST_LOOKS: Final = NumberOption(key="burst_looks", default=3, low=1, high=20)
 """Looks after a trigger."""
 BURST_SPACING: Final = NumberOption(key="burst_spacing", default=1, low=0.2, high=60, step=0.1, unit="s")
 """Time between them."""
-LEAST_CHANGE: Final = NumberOption(key="least_change", default=2, low=0, high=100, step=0.1, unit="%")
+LEAST_CHANGE: Final = NumberOption(key="least_change", default=4, low=0, high=100, step=0.1, unit="%")
 """How much some part of the region has to change to be embedded anew; 0: every picture is."""
 REFRESH: Final = NumberOption(key="refresh", default=60, low=0, high=3600, unit="s")
 """Time after which it is embedded anew, changed or not."""

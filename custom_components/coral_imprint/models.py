@@ -54,6 +54,7 @@ from .const import (
     SECTION_HEALTH,
     SECTION_REGION,
     SECTION_WHEN,
+    SECTIONS,
     SETTLE,
     STALE_AFTER,
     STAY_AT,
@@ -272,6 +273,14 @@ def stays_above_enter(data: Mapping[str, Any]) -> bool:
     """Whether a classifier's data asks more of a class to stay than to enter, which no rules can say."""
     decision = data.get(SECTION_DECISION, {})
     return bool(decision.get(STAY_AT.key, STAY_AT.default) > decision.get(ENTER_AT.key, ENTER_AT.default))
+
+
+def with_options(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a classifier's data with changed options; those of a section one by one."""
+    return {
+        **data,
+        **{key: {**data.get(key, {}), **value} if key in SECTIONS else value for key, value in changes.items()},
+    }
 
 
 def region_from_percent(edges: Mapping[str, float]) -> Region:

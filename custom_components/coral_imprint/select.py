@@ -4,6 +4,8 @@ Where the cores are used without Home Assistant, this folder is on Python's path
 library's module of the same name. It gives way to that then.
 """
 
+PARALLEL_UPDATES = 0
+
 if __name__ == "select":
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec
@@ -18,6 +20,6 @@ if __name__ == "select":
     sys.modules["select"] = module_from_spec(_spec)
     _spec.loader.exec_module(sys.modules["select"])
 else:
-    from .class_to_teach import PARALLEL_UPDATES, async_setup_entry
+    from .class_to_teach import async_setup_entry
 
     __all__ = ["PARALLEL_UPDATES", "async_setup_entry"]

@@ -259,15 +259,22 @@ class House:
         await self.refresh()
 
     async def refresh(self) -> None:
-        """Learn anew what things are called: what Home Assistant had not yet saved is forgotten, device ids too."""
+        """Learn anew what things are called: what Home Assistant had not yet saved is forgotten, device ids too.
+
+        A camera that was enabled again, which a full disk kept Home Assistant from saving, is enabled once more.
+        """
+        cameras = {one.camera_entry for one in self.residents}
+        for entry in await self.client.command("config_entries/get"):
+            if entry["entry_id"] in cameras and entry["disabled_by"]:
+                await self.client.command("config_entries/disable", entry_id=entry["entry_id"], disabled_by=None)
         registered = {one["entity_id"]: one for one in await self.client.command("config/entity_registry/list")}
         devices = {one["name"]: one["id"] for one in await self.client.command("config/device_registry/list")}
         for one in self.residents:
             one.device_id = devices[one.name]
             mine = [entity for entity in registered.values() if entity["device_id"] == one.device_id]
             one.entities = {entity["original_name"]: entity["entity_id"] for entity in mine}
-            cameras = [key for key, entity in registered.items() if entity["config_entry_id"] == one.camera_entry]
-            one.camera_id = cameras[0]
+            own = [key for key, entity in registered.items() if entity["config_entry_id"] == one.camera_entry]
+            one.camera_id = own[0]
 
 
 def _drop_in(config: Path) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from embedding import Seen, Wanted
 from embedding.embedder import BUILTIN, Embedder, open_embedder
 from embedding.errors import (
     CorruptModel,
@@ -24,6 +23,7 @@ from embedding.errors import (
     UnsupportedOperator,
 )
 from embedding.frame import WHOLE, Region
+from embedding.prepared import Seen, Wanted
 from embedding.runtimes import choice as choices, litert, selftest
 from embedding.runtimes.choice import REASONS, Choice, choose_runtime
 from embedding.runtimes.litert import LiteRTRuntime

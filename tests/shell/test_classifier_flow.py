@@ -164,6 +164,39 @@ async def test_reconfiguring_with_a_removed_camera_asks_for_another(
     assert (suggested["name"], suggested["camera"]) == ("Gate", None)
 
 
+async def test_when_to_look_is_asked_kept_and_named_by_registry_ids(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    registry = er.async_get(hass)
+    door = registry.async_get_or_create("binary_sensor", "test", "door", object_id_base="door")
+    lamp = registry.async_get_or_create("light", "test", "lamp", object_id_base="lamp")
+    hass.states.async_set("input_button.bell", "unknown")
+    when = {"triggers": [door.entity_id, "input_button.bell"], "burst_looks": 5, "light": lamp.entity_id, "settle": 1}
+    await reconfigure_classifier(hass, engine, when=when)
+    stored = engine.subentries["gate_id"].data["when"]
+    assert (stored["triggers"], stored["light"]) == ([door.id, "input_button.bell"], lamp.id)
+    assert stored["least_change"] == 4, "what is not answered has its default"
+    settings = engine.runtime_data.classifiers["gate_id"].settings.when
+    assert (settings.burst_looks, settings.settle, settings.refresh) == (5, 1, 60)
+    # The form shows them by their present names, and without those that are gone.
+    registry.async_update_entity(door.entity_id, new_entity_id="binary_sensor.garage")
+    registry.async_remove(lamp.entity_id)
+    result = await engine.start_subentry_reconfigure_flow(hass, "gate_id")
+    shown = next(value for key, value in result["data_schema"].schema.items() if key == "when")
+    suggested = {str(key): (key.description or {}).get("suggested_value") for key in shown.schema.schema}
+    assert suggested["triggers"] == ["binary_sensor.garage", "input_button.bell"]
+    assert (suggested["light"], suggested["burst_looks"]) == (None, 5)
+
+
+async def test_a_classifier_does_not_look_after_itself(
+    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
+) -> None:
+    result = await reconfigure_classifier(hass, engine, when={"triggers": ["sensor.gate_confidence"]})
+    assert (result["type"], result["errors"]) == (FlowResultType.FORM, {"base": "own_trigger"})
+    assert result["description_placeholders"] == {"entity_id": "sensor.gate_confidence"}
+    assert "when" not in engine.subentries["gate_id"].data
+
+
 async def test_a_stopped_engine_changes_no_classifier(hass: HomeAssistant, entry: MockConfigEntry) -> None:
     result = await entry.start_subentry_reconfigure_flow(hass, "gate_id")
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "engine_not_loaded")

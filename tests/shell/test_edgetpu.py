@@ -83,9 +83,9 @@ async def look_until(hass: HomeAssistant, entry: MockConfigEntry, camera: FakeCa
     """Look, with success each time, until the device's sensor has a state."""
     coordinator = entry.runtime_data.classifiers["gate_id"]
     async with asyncio.timeout(30):
-        # The same picture is not embedded twice.
+        # What looks as it did before is not embedded again.
         for seed in count(1000 + camera.asked):
-            camera.show("open", seed)
+            camera.show(("open", "closed")[seed % 2], seed)
             await coordinator.async_refresh()
             assert coordinator.last_update_success, coordinator.last_exception
             if state(hass, CONNECTED) == connected:
@@ -186,7 +186,7 @@ async def test_chaos(
 ) -> None:
     """Aborts, a hang and a device that vanishes while eight classifiers look: the short form of ``bench/chaos_home.py``."""
     entry, classifiers = eight
-    frames = [draw("open", seed) for seed in range(32)]
+    frames = [draw(gate, seed) for seed in range(16) for gate in ("open", "closed")]
     tally, end = Tally(), asyncio.Event()
     samples: list[dict[str, float]] = []
 

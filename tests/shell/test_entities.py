@@ -43,8 +43,8 @@ PRIMARY = {
 }
 ALWAYS = {
     "event.gate_uncertain",
-    "sensor.gate_examples",
     "sensor.gate_camera_problem",
+    "sensor.gate_examples",
     "sensor.gate_examples_embedded",
     "sensor.gate_examples_to_review",
 }

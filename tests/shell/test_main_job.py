@@ -68,7 +68,7 @@ async def test_looks_embed_one_frame_once(
     for _ in range(3):
         await act(hass, engine, "look")
     assert len(embedded) == 1, "unchanged bytes are not embedded again"
-    camera.show("open", 4)
+    camera.show("closed", 4)
     await act(hass, engine, "look")
     assert len(embedded) == 2
 

@@ -29,7 +29,7 @@ from custom_components.coral_imprint.engines import (
     requirements,
 )
 from custom_components.coral_imprint.engines.engine import async_bin_classifier
-from custom_components.coral_imprint.imprinting import EmbeddingCache, StoreFailed
+from custom_components.coral_imprint.imprinting import EmbeddingCache, Imprint, StoreFailed
 from custom_components.coral_imprint.models import ClassifierSettings
 
 from .conftest import (
@@ -270,8 +270,11 @@ async def test_what_is_taught_again_begins_to_be_learned_again(
     for number, gate in enumerate(("closed", "open", "closed")):
         camera.show(gate, number)
         await coordinator.async_capture(gate)
-        await asyncio.sleep(0)
-    assert len(begun) == 3, "each time anew, with what was taught meanwhile"
+        async with asyncio.timeout(10):
+            # Each time anew, with what was taught meanwhile.
+            while len(begun) <= number:
+                await asyncio.sleep(0.01)
+    assert not begun[0].is_set()
     await hass.config_entries.async_unload(engine.entry_id)
     await settled(hass)
 
@@ -295,11 +298,13 @@ async def test_a_camera_that_was_removed_is_missed_until_another_is_chosen(
 async def test_a_look_that_fails_for_no_reason_of_the_cameras_is_told_of(
     hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def break_down(*_: Any) -> Any:
+    await teach(hass, engine, camera, "closed", "open")
+
+    def break_down(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Embedder, "embed_regions", break_down)
-    camera.show("open", 3)
+    monkeypatch.setattr(Imprint, "score", break_down)
+    camera.show("closed", 3)
     with pytest.raises(HomeAssistantError) as caught:
         await act(hass, engine, "look")
     assert caught.value.translation_key == "look_failed"

@@ -12,12 +12,12 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 
-from ..const import CONF_LIMITS, SECTIONS
+from ..const import CONF_LIMITS
 from ..embedding import EmbeddingError
 from ..engines.lens import Lens
 from ..errors import as_update_failed, core_errors_translated, translated
 from ..imprinting import ExampleStore, ImprintingError
-from ..models import ClassifierSettings, stays_above_enter
+from ..models import ClassifierSettings, stays_above_enter, with_options
 from ..troubles import Troubles
 from .checkup import Checkup
 from .frames import OWN, SAME_MOMENT, Frames
@@ -356,9 +356,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         thresholds contradict each other.
         """
         subentry = self.config_entry.subentries[self.subentry_id]
-        data = dict(subentry.data)
-        for key, value in changes.items():
-            data[key] = {**data.get(key, {}), **value} if key in SECTIONS else value
+        data = with_options(subentry.data, changes)
         if stays_above_enter(data):
             raise translated(ServiceValidationError, "stay_above_enter")
         self.hass.config_entries.async_update_subentry(self.config_entry, subentry, data=data)

@@ -32,7 +32,6 @@ from ..imprinting import (
     Rules,
     StoreFailed,
     Thresholds,
-    UnusableHead,
     Version,
     as_rules,
     choose,
@@ -41,6 +40,7 @@ from ..imprinting import (
 from ..models import ClassifierSettings
 from .examples import Examples, batches
 from .expectations import as_decided, evaluate_head, expect, learn_thresholds, review
+from .kept import keep_head, load_head
 from .rows import Rows
 
 _LOGGER = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class Learner:
         self.learned = Learned(lens)
         in_use = self.examples.in_use
         if (in_use and in_use.fingerprint == lens.fingerprint) or not self.examples.missing(self._cache):
-            self._use_imprint(await self._hass.async_add_executor_job(self._imprint, lens, self._cache))
+            self._use_imprint(await self._hass.async_add_executor_job(self._opened, lens, self._cache))
 
     # --- teach ---------------------------------------------------------------------------------------------------
 
@@ -214,19 +214,19 @@ class Learner:
         if (head := self.examples.known.imprint(rows, lens, self.classes)) is None:
             return Learned(lens)
         learned = Learned(lens, head, self._judge(lens, rows) if rows.covers(head.classes) else None)
-        return self._restored(learned) or learned
+        pinned = self._versions.pinned(self.examples.taught)
+        restored = load_head(self._versions, pinned, lens.fingerprint, self.settings.name)
+        return replace(learned, head=restored, restored=pinned.number) if pinned and restored else learned
 
-    def _restored(self, learned: Learned) -> Learned | None:
-        """Return the same with the head of the version that the user restored, where one is and still fits. Blocking."""
-        version = self._versions.pinned(self.examples.taught)
-        if version is None:
-            return None
-        try:
-            head = Head.load(self._versions.read(version.number), learned.lens.fingerprint)
-        except (UnusableHead, StoreFailed) as err:
-            _LOGGER.warning("%s: the restored version can't be used: %s", self.settings.name, err)
-            return None
-        return replace(learned, head=head, restored=version.number)
+    def _opened(self, lens: Lens, cache: EmbeddingCache) -> Learned:
+        """Imprint; answer by the head that did before, where it was learned from the same. Blocking."""
+        learned = self._imprint(lens, cache)
+        if learned.restored is not None or learned.head is None:
+            return learned
+        before = self._versions.current(self.examples.taught)
+        head = load_head(self._versions, before, lens.fingerprint, self.settings.name)
+        # Without an example, a class may be known since, or no more.
+        return replace(learned, head=head) if head and {*head.classes} == {*learned.head.classes} else learned
 
     def _use_imprint(self, learned: Learned) -> None:
         """Answer with an imprint, which is there at once, until a better head was learned."""
@@ -295,19 +295,12 @@ class Learner:
         return self._versions.versions
 
     def _keep(self, learned: Learned, rows: Rows) -> None:
-        """Keep a head as a version. Blocking; a disk that refuses only costs the version."""
+        """Keep a head as a version. Blocking."""
         assert learned.head
-        try:
-            self._versions.keep(
-                learned.head.save(learned.lens.fingerprint),
-                taught=self.examples.taught,
-                why=self._why,
-                kind=learned.head.kind,
-                counts={class_id: len(own) for class_id, own in rows.vectors.items()},
-                examples=[example_id for own in rows.ids.values() for example_id in own],
-            )
-        except StoreFailed as err:
-            _LOGGER.warning("%s: the version could not be kept: %s", self.settings.name, err)
+        taught, name = self.examples.taught, self.settings.name
+        keep_head(
+            self._versions, learned.head, learned.lens.fingerprint, rows=rows, taught=taught, why=self._why, name=name
+        )
 
     async def async_restore(self, number: int) -> None:
         """Answer by an earlier version until something is taught. Raises UnknownVersion, UnusableHead, StoreFailed."""
