@@ -123,20 +123,25 @@ class Client:
         raise ClientError(f"{result['handler']}: still busy after {FLOW_PROGRESS_S:.0f} s")
 
     async def _read(self) -> None:
-        async for message in self._socket:
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                break
-            reply = message.json()
-            if reply["type"] == "result" and (waiting := self._waiting.pop(reply["id"], None)):
+        try:
+            async for message in self._socket:
+                if message.type is not aiohttp.WSMsgType.TEXT:
+                    break
+                self._received(message.json())
+        finally:
+            # Whoever hung up: nobody waits for an answer any more.
+            for waiting in self._waiting.values():
                 if not waiting.done():
-                    waiting.set_result(reply)
-            elif reply["type"] == "event" and (listener := self._listeners.get(reply["id"])):
-                data = reply["event"]["data"]
-                if data["new_state"]:
-                    listener(data["entity_id"], data["new_state"]["state"])
-        for waiting in self._waiting.values():
+                    waiting.set_exception(ClientError("Home Assistant closed the connection"))
+
+    def _received(self, reply: dict[str, Any]) -> None:
+        if reply["type"] == "result" and (waiting := self._waiting.pop(reply["id"], None)):
             if not waiting.done():
-                waiting.set_exception(ClientError("Home Assistant closed the connection"))
+                waiting.set_result(reply)
+        elif reply["type"] == "event" and (listener := self._listeners.get(reply["id"])):
+            data = reply["event"]["data"]
+            if data["new_state"]:
+                listener(data["entity_id"], data["new_state"]["state"])
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Client]:
