@@ -17,7 +17,7 @@ from custom_components.coral_imprint.classifiers.triggers import is_reason
 from .conftest import FakeCamera, act, settled, state, teach, told
 
 MOTION = "binary_sensor.motion"
-BURST = {"triggers": [MOTION], "burst_looks": 3, "burst_spacing": 0.1}
+BURST = {"triggers": [MOTION], "burst_looks": 3, "burst_spacing": 0.4}
 
 
 async def options(hass: HomeAssistant, engine: MockConfigEntry, **changed: Any) -> None:
