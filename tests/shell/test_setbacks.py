@@ -1,16 +1,20 @@
 """Disks that refuse, parts that vanish, work that is interrupted: what was there goes on, and it is said what is wrong."""
 
 import asyncio
+from importlib import import_module
 import logging
 from pathlib import Path
 from typing import Any
 
+from homeassistant.components.repairs import DOMAIN as REPAIRS
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er
+from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.coral_imprint.classifiers import known as known_module
 from custom_components.coral_imprint.classifiers.learner import Learner
@@ -19,6 +23,7 @@ from custom_components.coral_imprint.embedding import (
     Embedder,
     EmbeddingError,
     RuntimeUnavailable,
+    SelfTestFailed,
     litert_available,
 )
 from custom_components.coral_imprint.engines import (
@@ -46,6 +51,7 @@ from .conftest import (
     settled,
     state,
     teach,
+    told,
     workers,
 )
 from .file_server import FileServer
@@ -102,6 +108,47 @@ async def test_litert_that_can_not_be_installed_is_done_without(
     await change(hass, engine, **{**NETWORK, "runtime": "litert"})
     assert "no LiteRT is published for this machine" in caplog.text
     assert state(hass, "sensor.built_in_runtime") in {"litert", "portable"}
+
+
+async def test_a_runtime_that_computes_something_else_is_told_of_and_not_used(
+    hass: HomeAssistant,
+    engine: MockConfigEntry,
+    camera: FakeCamera,
+    monkeypatch: pytest.MonkeyPatch,
+    hass_client: ClientSessionGenerator,
+) -> None:
+    assert await async_setup_component(hass, REPAIRS, {})
+    choice = import_module("custom_components.coral_imprint.embedding.runtimes.choice")
+
+    def check(runtime: Any, *arguments: Any) -> Any:
+        if runtime.family == "litert":
+            raise SelfTestFailed("picture 3 looks like picture 4")
+        return real(runtime, *arguments)
+
+    real = choice.check
+    monkeypatch.setattr(choice, "check", check)
+    monkeypatch.setattr(requirements, "litert_available", lambda: True)
+    (models(hass) / "mine.tflite").write_bytes(network())
+    await change(hass, engine, **{**NETWORK, "runtime": "litert"})
+    assert state(hass, "sensor.built_in_runtime") == "portable"
+    issue = told(hass)["runtime_rejected"]
+    assert issue.translation_placeholders == {
+        "engine": "Built-in",
+        "runtime": "litert",
+        "reason": "picture 3 looks like picture 4",
+        "serving": "portable",
+    }
+    # It can't be tried again while the engine is stopped; then it can, and is well.
+    client = await hass_client()
+    fix = {"handler": DOMAIN, "issue_id": issue.issue_id}
+    assert await hass.config_entries.async_unload(engine.entry_id)
+    flow = await (await client.post("/api/repairs/issues/fix", json=fix)).json()
+    assert (flow["type"], flow["reason"]) == ("abort", "engine_not_loaded")
+    monkeypatch.setattr(choice, "check", real)
+    assert await hass.config_entries.async_setup(engine.entry_id)
+    await settled(hass)
+    assert state(hass, "sensor.built_in_runtime") == "litert"
+    assert not told(hass)
 
 
 async def test_what_litert_is_asked_for_is_installed_once(hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +282,38 @@ async def test_a_class_that_is_known_is_added_whole_or_not_at_all(
     assert caught.value.translation_key == "store_failed"
     learner = engine.runtime_data.classifiers["gate_id"].learner
     assert {learned.label for learned in learner.classes.values()} == {"open", "closed"}
+
+
+@pytest.fixture
+async def knowing(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera) -> MockConfigEntry:
+    """Return an engine whose network knows ten things, one of which its classifier is to see."""
+    (models(hass) / "mine.tflite").write_bytes(network())
+    (models(hass) / "mine_labels.txt").write_text("\n".join(f"thing {number}" for number in range(10)))
+    await change(hass, engine, **NETWORK)
+    await act(hass, engine, "add_class", **{"class": "half", "known": "thing 3"})
+    return engine
+
+
+@pytest.mark.parametrize("labels", ["thing", "other"])
+async def test_what_another_network_does_not_know_has_to_be_shown_to_it(
+    hass: HomeAssistant,
+    knowing: MockConfigEntry,
+    camera: FakeCamera,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    labels: str,
+) -> None:
+    """Or it knows it, and the disk refuses to keep that: it is looked up again at the next start."""
+    caplog.set_level(logging.INFO)
+    (models(hass) / "other.tflite").write_bytes(network(24))
+    (models(hass) / "other_labels.txt").write_text("\n".join(f"{labels} {number}" for number in range(10)))
+    monkeypatch.setattr(known_module, "save_known", full)
+    await change(hass, knowing, **{**NETWORK, "extractor": "other.tflite"})
+    learned = knowing.runtime_data.classifiers["gate_id"].learner.learned
+    assert learned.lens.extractor == "other.tflite"
+    assert bool(learned.head) is (labels == "thing")
+    said = "what is known could not be kept: No space left" if labels == "thing" else "is not known to the extractor"
+    assert f"gate: {said}" in caplog.text or f"gate: a known class {said}" in caplog.text
 
 
 async def test_examples_that_can_not_be_embedded_are_told_of(
