@@ -9,6 +9,7 @@ environment of the tests: what is judged over time belongs to the shell.
 import argparse
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from io import BytesIO
 import json
 import math
@@ -23,9 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
 
-from custom_components.coral_imprint.classifiers.health import Whereabouts
-from custom_components.coral_imprint.embedding import Background, Place, edges, learn_background, measure_picture
+from embedding import Background, Place, edges, learn_background, measure_picture
 
 KEPT: Final = 0.8
 """Share of a genuine frame that the simulated camera sees: what lies around it comes into view when it is moved."""
@@ -52,6 +53,19 @@ class Look(NamedTuple):
     night: bool
     places: Mapping[str, Place]
     """Where it shows the background, by how the camera was moved."""
+
+
+class Judge:
+    """What the shell makes of looks, one after the other. It knows the core by another name than the bench."""
+
+    def __init__(self) -> None:
+        """Begin with a camera in its place."""
+        shell: Any = import_module("custom_components.coral_imprint.classifiers.health")
+        self._where, self._place = shell.Whereabouts(), shell.Place
+
+    def take(self, place: Place, now: float) -> bool:
+        """Take in where a look, at this second, showed the background; return whether the camera is told to have been moved."""
+        return bool(self._where.take(self._place(place.value), now))
 
 
 def seen(picture: Image.Image, right: float = 0, down: float = 0, zoom: float = 1, turn: float = 0) -> Edges:
@@ -121,7 +135,7 @@ def told(found: Sequence[Look], move: str, days: int, chance: random.Random) -> 
 
     With ``none``, after how many hours it is told though nothing happened. Each look is one of the genuine frames of that time of day.
     """
-    where = Whereabouts()
+    where = Judge()
     day, night = ([look for look in found if look.night is dark] or list(found) for dark in (False, True))
     moved_at = DAY + 43200
     now = 0.0
@@ -184,24 +198,30 @@ def moved(folder: Path, count: int, days: int, by_day_only: bool, seed: int) -> 
     }
 
 
-def in_time(folder: Path, count: int, seed: int) -> dict[str, Any]:
-    """Look at one camera's frames in time order (files named date ``__`` time), taught from the first third of them."""
+def in_time(folder: Path, days: tuple[str, str], count: int, seed: int) -> dict[str, Any]:
+    """Look at one camera's frames in time order (files named date ``__`` time), taught from the days between two dates."""
     paths = sorted(folder.glob("*/*.jpg"), key=lambda path: path.name)
-    third = len(paths) // 3
     names = sorted({path.parent.name for path in paths})
-    classes = [[path for path in paths[:third] if path.parent.name == name] for name in names]
-    background = learned(classes, count, random.Random(seed))
+    first, last = days
+    taught = [path for path in paths if first <= path.name[:10] <= last]
+    background = learned(
+        [[path for path in taught if path.parent.name == name] for name in names], count, random.Random(seed)
+    )
     if background is None:
-        return {"frames": len(paths), "without_a_background": 1}
-    where = Whereabouts()
-    places: Counter[str] = Counter()
-    alarms = 0
-    for path in paths[third:]:
+        return {"taught": [first, last], "without_a_background": 1}
+    counts: dict[str, Counter[str]] = {when: Counter() for when in ("before", "taught", "after")}
+    where, alarms = Judge(), 0
+    for path in paths:
+        when = "before" if path.name[:10] < first else "after" if path.name[:10] > last else "taught"
         place = background.find(seen(opened(path))).place
-        places[place.value] += 1
-        taken = time.mktime(time.strptime(path.stem, "%Y-%m-%d__%H-%M-%S"))
-        alarms += where.take(place, taken)
-    return {"frames": len(paths), "without_a_background": 0, "looks": dict(places), "looks_called_moved": alarms}
+        counts[when][f"{path.parent.name}_{place.value}"] += 1
+        if when == "after":
+            alarms += where.take(place, time.mktime(time.strptime(path.stem, "%Y-%m-%d__%H-%M-%S")))
+    return {
+        "taught": [first, last],
+        "looks": {when: dict(sorted(found.items())) for when, found in counts.items()},
+        "looks_after_that_are_told_moved": alarms,
+    }
 
 
 def speed(picture: bytes, rounds: int) -> dict[str, float]:
@@ -232,7 +252,17 @@ def main() -> None:
     parser.add_argument(
         "--cameras", type=Path, help="of them the one whose groups are cameras, with classes day and night"
     )
-    parser.add_argument("--in-time", type=Path, help="of them the one that is a single camera's, in time order")
+    parser.add_argument(
+        "--in-time", type=Path, help="of them the one that is a single camera's, its files named by time"
+    )
+    parser.add_argument(
+        "--taught",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar="DATE",
+        help="first and last day that it is taught from",
+    )
     parser.add_argument("--examples", type=int, default=6, help="examples taught of each camera")
     parser.add_argument("--days", type=int, default=6, help="simulated days of each camera")
     parser.add_argument("--seed", type=int, default=0)
@@ -246,7 +276,10 @@ def main() -> None:
         for name, by_day_only in (("taught_by_day_and_night", False), ("taught_by_day", True)):
             report[name] = moved(options.cameras, options.examples, options.days, by_day_only, options.seed)
     if options.in_time:
-        report["in_time"] = in_time(options.in_time, options.examples * 4, options.seed)
+        report["in_time"] = [
+            in_time(options.in_time, (first, last), options.examples * 4, options.seed)
+            for first, last in options.taught
+        ]
     print(json.dumps(report, indent=2))
 
 

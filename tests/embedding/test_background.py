@@ -92,7 +92,15 @@ def test_what_stands_before_it_moves_nothing() -> None:
 
 def test_nothing_can_be_said_of_another_scene() -> None:
     found = {taught(street()).find(look(street(seed))).place for seed in range(20, 40)}
-    assert Place.SAME not in found and Place.UNCLEAR in found
+    assert Place.SAME not in found and Place.NOWHERE in found
+
+
+def test_where_examples_hide_it_now_and_then_an_unknown_frame_says_nothing() -> None:
+    hidden = look(street(11))
+    lights = [look(lit(street(), light)) for light in (1.0, 0.6, 1.3, 0.8)]
+    background = learn_background([lights, [*lights[:2], hidden]])
+    assert background
+    assert background.find(look(street(12))).place is Place.UNCLEAR
 
 
 def test_no_background_is_learned_of_few_frames_or_none_alike() -> None:

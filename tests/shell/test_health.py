@@ -9,7 +9,7 @@ import pytest
 from custom_components.coral_imprint.classifiers.health import Freshness, Health, Problem, Stillness, Whereabouts
 from custom_components.coral_imprint.embedding import Condition, Place, Sighting
 
-SAME, ELSEWHERE, UNCLEAR = Place.SAME, Place.ELSEWHERE, Place.UNCLEAR
+SAME, ELSEWHERE, NOWHERE, UNCLEAR = Place.SAME, Place.ELSEWHERE, Place.NOWHERE, Place.UNCLEAR
 RNG = np.random.default_rng(0)
 SCENE = RNG.integers(20, 220, (64, 64), dtype=np.uint8)
 
@@ -130,16 +130,17 @@ def test_looks_that_can_not_tell_neither_help_nor_hurt() -> None:
 
 
 def test_a_night_without_its_background_is_no_move() -> None:
-    night = [UNCLEAR] * (14 * 60)
+    night = [NOWHERE] * (14 * 60)
     day = [SAME] * (10 * 60)
     assert not any(moved([*day, *night] * 3))
 
 
 def test_a_camera_that_shows_it_nowhere_for_more_than_a_day_was_moved() -> None:
-    found = moved([SAME, *[UNCLEAR] * (27 * 60)])
+    found = moved([SAME, *[NOWHERE] * (27 * 60)])
     assert found.index(True) == 1 + 26 * 60
-    assert moved([UNCLEAR] * 60, every=3600)[-1] is False, "too few looks"
-    assert moved([UNCLEAR] * 101, every=3600)[-1] is True
+    assert moved([NOWHERE] * 60, every=3600)[-1] is False, "too few looks"
+    assert moved([NOWHERE] * 101, every=3600)[-1] is True
+    assert not any(moved([UNCLEAR] * (99 * 60))), "a car that stands before it for days"
 
 
 # --- together -------------------------------------------------------------------------------------------------------

@@ -136,17 +136,21 @@ class Whereabouts:
         self._unseen_since: float | None = None
         self._unseen = 0
         """Looks since then that didn't show it in its place."""
+        self._lost = 0
+        """Of them those that should have shown it somewhere."""
         self._back = 0
 
     def take(self, place: Place, now: float) -> bool:
         """Take in where a look showed the background; return whether the camera was moved."""
         if place is Place.SAME:
             self._since, self._elsewhere, self._unseen_since, self._unseen = None, 0, None, 0
+            self._lost = 0
             self._back += 1
             self.moved = self.moved and self._back < BACK_LOOKS
             return self.moved
         self._back = 0
         self._unseen += 1
+        self._lost += place is not Place.UNCLEAR
         if self._unseen_since is None:
             self._unseen_since = now
         if place is Place.ELSEWHERE:
@@ -158,7 +162,7 @@ class Whereabouts:
             and self._elsewhere >= max(MOVED_LOOKS, MOVED_SHARE * self._unseen)
             and now - self._since >= MOVED_AFTER
         )
-        lost = self._unseen >= LOST_LOOKS and now - self._unseen_since >= LOST_AFTER
+        lost = self._lost >= LOST_LOOKS and now - self._unseen_since >= LOST_AFTER
         self.moved = self.moved or displaced or lost
         return self.moved
 

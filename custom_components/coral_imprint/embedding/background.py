@@ -32,6 +32,8 @@ _STILL: Final = 1.75
 """Motion at the frame's corners, in pixels, that is no motion yet: 2.7 % of the frame."""
 _MOST_TURN: Final = 0.35
 """Largest turn (radians) and zoom (share) that is looked for."""
+_SURE: Final = 0.9
+"""Share of each class's examples that have to be recognised where a frame that isn't is to mean anything."""
 _FAR: Final = 24
 """Pixels between two parts that a turn and zoom is tried from."""
 _TRIED: Final = 96
@@ -53,8 +55,10 @@ class Place(StrEnum):
 
     SAME = "same"
     ELSEWHERE = "elsewhere"
+    NOWHERE = "nowhere"
+    """It isn't found, though it was in nearly every example: night, fog, snow, or a camera that was moved a lot."""
     UNCLEAR = "unclear"
-    """It can't be told: night, fog, something large before it, or a camera that was moved a lot."""
+    """It isn't found, and wasn't in each example either: something large stands before it now and then."""
 
 
 class Sighting(NamedTuple):
@@ -83,8 +87,9 @@ def edges(luma: NDArray[np.uint8]) -> NDArray[np.complex64]:
 class Background:
     """What taught frames have in common. Never changes."""
 
-    def __init__(self, mean: NDArray[np.complex64]) -> None:
-        """Take the mean of the examples' edges, (64, 64) complex64."""
+    def __init__(self, mean: NDArray[np.complex64], *, sure: bool = False) -> None:
+        """Take the mean of the examples' edges, (64, 64) complex64, and whether nearly each of them shows it."""
+        self._sure = sure
         self._mean = _cells(mean)
         self._lengths = np.sqrt(_parts(_energy(self._mean)))
         self._textured = self._lengths > _TEXTURED
@@ -126,7 +131,8 @@ class Background:
         found = alike.max(axis=0) > _ALIKE
         down, across = np.divmod(alike.argmax(axis=0)[found], 2 * _REACH + 1)
         moved = across + 1j * down - _REACH * (1 + 1j)
-        return _judge(_CENTRES[self._textured.ravel()][found], moved)
+        sighting = _judge(_CENTRES[self._textured.ravel()][found], moved)
+        return Sighting(Place.NOWHERE) if self._sure and sighting.place is Place.UNCLEAR else sighting
 
 
 def learn(classes: Sequence[Sequence[NDArray[np.complex64]]]) -> Background | None:
@@ -141,18 +147,18 @@ def learn(classes: Sequence[Sequence[NDArray[np.complex64]]]) -> Background | No
         return None
     totals = [frames.sum(axis=0) for frames in taught]
     means = [total / np.float32(len(frames)) for total, frames in zip(totals, taught, strict=True)]
-    background = Background(np.mean(means, axis=0))
-    if not background.recognisable:
+    mean = np.mean(means, axis=0)
+    if not Background(mean).recognisable:
         return None
+    shares = []
     for index, (total, frames) in enumerate(zip(totals, taught, strict=True)):
         others = means[:index] + means[index + 1 :]
         recognised = 0
         for own in frames:  # each by the others alone
             rest = [(total - own) / np.float32(len(frames) - 1)] if len(frames) > 1 else []
             recognised += Background(np.mean(others + rest, axis=0)).stays(own, _ALIKE)
-        if recognised * 2 <= len(frames):
-            return None
-    return background
+        shares.append(recognised / len(frames))
+    return Background(mean, sure=min(shares) >= _SURE) if min(shares) > _SHARE else None
 
 
 def _judge(at: NDArray[np.complex128], moved: NDArray[np.complex128]) -> Sighting:
