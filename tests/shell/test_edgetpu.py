@@ -155,7 +155,10 @@ async def eight(
     for number in range(8):
         region = {"left": 12 * number, "top": 0, "right": 12 * number + 12, "bottom": 100}
         decision = classifier_data(hass)["decision"] | {"reject_foreign": False}
-        data = classifier_data(hass, folder=f"gate_{number}", interval=3600, region=region, decision=decision)
+        when = {"least_change": 0}
+        data = classifier_data(
+            hass, folder=f"gate_{number}", interval=3600, region=region, decision=decision, when=when
+        )
         subentries.append(
             ConfigSubentryDataWithId(
                 data=data,

@@ -17,7 +17,7 @@ from custom_components.coral_imprint.classifiers.triggers import is_reason
 from .conftest import FakeCamera, act, settled, state, teach, told
 
 MOTION = "binary_sensor.motion"
-BURST = {"triggers": [MOTION], "burst_looks": 3, "burst_spacing": 0.1}
+BURST = {"triggers": [MOTION], "burst_looks": 3, "burst_spacing": 0.4}
 
 
 async def options(hass: HomeAssistant, engine: MockConfigEntry, **changed: Any) -> None:
@@ -71,6 +71,7 @@ async def test_a_trigger_is_followed_by_a_burst(
     hass: HomeAssistant, only_triggers: MockConfigEntry, camera: FakeCamera
 ) -> None:
     await teach(hass, only_triggers, camera, "closed", "open")
+    await asyncio.sleep(0.1)  # a look of just now would be shared
     asked, looks = camera.asked, only_triggers.runtime_data.pace.looks
     camera.show("closed", 5)
     hass.states.async_set(MOTION, "on")
@@ -90,6 +91,7 @@ async def test_a_trigger_amid_a_burst_begins_the_count_anew(
     hass: HomeAssistant, only_triggers: MockConfigEntry, camera: FakeCamera
 ) -> None:
     await options(hass, only_triggers, when={"burst_looks": 4, "burst_spacing": 0.1})
+    await asyncio.sleep(0.1)  # a look of just now would be shared
     asked = camera.asked
     hass.states.async_set(MOTION, "on")
     await until(lambda: camera.asked - asked == 2)
@@ -102,6 +104,7 @@ async def test_nothing_triggers_while_it_is_not_watching(
     hass: HomeAssistant, only_triggers: MockConfigEntry, camera: FakeCamera
 ) -> None:
     await options(hass, only_triggers, watching=False)
+    await asyncio.sleep(0.1)  # a look of just now would be shared
     asked = camera.asked
     hass.states.async_set(MOTION, "on")
     await quiet(hass)
@@ -119,6 +122,7 @@ async def test_watching_that_ends_amid_a_burst_ends_it(
     hass: HomeAssistant, only_triggers: MockConfigEntry, camera: FakeCamera
 ) -> None:
     await options(hass, only_triggers, when={"burst_looks": 20, "burst_spacing": 0.1})
+    await asyncio.sleep(0.1)  # a look of just now would be shared
     asked = camera.asked
     hass.states.async_set(MOTION, "on")
     await until(lambda: camera.asked > asked)
@@ -159,6 +163,7 @@ async def test_a_renamed_trigger_is_followed(
     registry.async_update_entity(known.entity_id, new_entity_id="binary_sensor.garage")
     hass.states.async_set("binary_sensor.garage", "off")
     await settled(hass)
+    await asyncio.sleep(0.1)  # a look of just now would be shared
     asked = camera.asked
     hass.states.async_set("binary_sensor.garage", "on")
     await settled(hass)
@@ -177,6 +182,7 @@ async def test_a_trigger_that_is_gone_is_told_until_it_is_back(
     await settled(hass)
     issue = told(hass)["triggers_missing"]
     assert issue.translation_placeholders == {"classifier": "Gate", "entities": known.entity_id}
+    await asyncio.sleep(0.1)  # a look of just now would be shared
     asked = camera.asked
     hass.states.async_set(MOTION, "on")
     await settled(hass)
@@ -208,6 +214,7 @@ async def test_nobody_looks_where_nobody_wants_to_know(
     else:
         hass.config_entries.async_update_entry(only_triggers, pref_disable_polling=True)
     await settled(hass)
+    await asyncio.sleep(0.1)  # a look of just now would be shared
     asked = camera.asked
     hass.states.async_set(MOTION, "on")
     await quiet(hass)
@@ -242,6 +249,7 @@ async def test_unloading_amid_a_burst_leaves_nothing_behind(
     hass: HomeAssistant, only_triggers: MockConfigEntry, camera: FakeCamera
 ) -> None:
     await options(hass, only_triggers, when={"burst_looks": 20, "burst_spacing": 0.1})
+    await asyncio.sleep(0.1)  # a look of just now would be shared
     asked = camera.asked
     hass.states.async_set(MOTION, "on")
     await until(lambda: camera.asked > asked)

@@ -5,7 +5,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er
@@ -14,23 +13,9 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.coral_imprint.classifiers import known as known_module
 from custom_components.coral_imprint.classifiers.learner import Learner
-from custom_components.coral_imprint.embedding import (
-    BUILTIN,
-    Embedder,
-    EmbeddingError,
-    RuntimeUnavailable,
-    litert_available,
-)
-from custom_components.coral_imprint.engines import (
-    advisor,
-    embedders,
-    engine as engine_module,
-    extractors,
-    requirements,
-)
-from custom_components.coral_imprint.engines.engine import async_bin_classifier
+from custom_components.coral_imprint.embedding import Embedder, EmbeddingError
+from custom_components.coral_imprint.engines import advisor, extractors
 from custom_components.coral_imprint.imprinting import EmbeddingCache, Imprint, StoreFailed
-from custom_components.coral_imprint.models import ClassifierSettings
 
 from .conftest import (
     CAMERA,
@@ -46,7 +31,6 @@ from .conftest import (
     settled,
     state,
     teach,
-    workers,
 )
 from .file_server import FileServer
 
@@ -54,138 +38,6 @@ from .file_server import FileServer
 def full(*_: Any, **__: Any) -> Any:
     """Refuse as a full disk does."""
     raise StoreFailed("No space left on device")
-
-
-# --- engines -------------------------------------------------------------------------------------------------------
-
-
-async def test_an_engine_that_can_open_nothing_says_why(
-    hass: HomeAssistant, entry: MockConfigEntry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise RuntimeUnavailable("no thread can be started")
-
-    monkeypatch.setattr(embedders, "open_embedder", refuse)
-    assert not await hass.config_entries.async_setup(entry.entry_id)
-    assert entry.state is ConfigEntryState.SETUP_ERROR
-    assert entry.reason == "The runtime can't be used: no thread can be started"
-    assert (entry.error_reason_translation_key, workers()) == ("runtime_unavailable", 0)
-
-
-async def test_an_engine_whose_entities_can_not_be_unloaded_goes_on(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def refuse(*_: Any) -> bool:
-        return False
-
-    with monkeypatch.context() as patch:
-        patch.setattr(hass.config_entries, "async_unload_platforms", refuse)
-        assert not await hass.config_entries.async_unload(engine.entry_id)
-    assert engine.state is ConfigEntryState.FAILED_UNLOAD
-    await engine.runtime_data.classifiers["gate_id"].async_refresh()
-    assert engine.runtime_data.classifiers["gate_id"].last_update_success
-    await engine.runtime_data.async_close()
-
-
-@pytest.mark.skipif(litert_available() is False, reason="LiteRT is not installed")
-async def test_litert_that_can_not_be_installed_is_done_without(
-    hass: HomeAssistant,
-    engine: MockConfigEntry,
-    camera: FakeCamera,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """As after an upgrade of Python, on a system that no wheel is published for."""
-    monkeypatch.setattr(requirements, "litert_available", lambda: False)
-    monkeypatch.setattr(requirements, "litert_installable", lambda: False)
-    (models(hass) / "mine.tflite").write_bytes(network())
-    await change(hass, engine, **{**NETWORK, "runtime": "litert"})
-    assert "no LiteRT is published for this machine" in caplog.text
-    assert state(hass, "sensor.built_in_runtime") in {"litert", "portable"}
-
-
-async def test_what_litert_is_asked_for_is_installed_once(hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
-
-    async def process(*arguments: Any, **_: Any) -> None:
-        asked.append(arguments)
-
-    monkeypatch.setattr(requirements, "async_process_requirements", process)
-    monkeypatch.setattr(requirements, "litert_available", lambda: True)
-    await requirements.async_install_litert(hass)
-    assert asked == []
-    monkeypatch.setattr(requirements, "litert_available", lambda: False)
-    monkeypatch.setattr(requirements, "litert_installable", lambda: True)
-    await requirements.async_install_litert(hass)
-    assert len(asked) == 1
-
-
-async def test_an_engine_that_was_stopped_opens_nothing_more(
-    hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera
-) -> None:
-    """An extractor that is opened while the engine stops is closed again."""
-    (models(hass) / "mine.tflite").write_bytes(network())
-    running = engine.runtime_data
-    await running.embedders.async_close()
-    hass.config_entries.async_update_entry(engine, data=NETWORK)
-    await hass.async_block_till_done()
-    assert isinstance(await running.async_try(), RuntimeUnavailable)
-    assert workers() == 0
-
-
-async def test_a_bin_that_can_not_be_used_loses_nothing(
-    hass: HomeAssistant,
-    engine: MockConfigEntry,
-    camera: FakeCamera,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    await teach(hass, engine, camera, "closed", "open")
-    monkeypatch.setattr(engine_module, "bin_whole", full)
-    monkeypatch.setattr(engine_module, "purge", full)
-    settings = ClassifierSettings.from_subentry(engine.subentries["gate_id"])
-    await async_bin_classifier(hass, settings)
-    assert len(list(Path(hass.config.path(DOMAIN, "gate")).rglob("*.jpg"))) == 2
-    assert "The examples of Gate could not be moved to the bin: No space left" in caplog.text
-    assert "The bin could not be emptied: No space left" in caplog.text
-
-
-# --- a former extractor --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def mid_change(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera) -> MockConfigEntry:
-    """Return an engine that was stopped after its extractor was changed, before the examples were embedded."""
-    (models(hass) / "mine.tflite").write_bytes(network())
-    await change(hass, engine, **NETWORK)
-    await teach(hass, engine, camera, "closed", "open")
-    assert await hass.config_entries.async_unload(engine.entry_id)
-    await settled(hass)
-    hass.config_entries.async_update_entry(engine, data={"extractor": "builtin", "runtime": "auto"})
-    return engine
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda path: path.unlink(),
-        lambda path: path.write_bytes(b"no model"),
-        lambda path: path.write_bytes(network(24)),
-    ],
-    ids=["gone", "damaged", "another"],
-)
-async def test_what_answered_before_a_change_and_can_not_any_more(
-    hass: HomeAssistant, mid_change: MockConfigEntry, camera: FakeCamera, spoil: Any
-) -> None:
-    spoil(models(hass) / "mine.tflite")
-    assert await hass.config_entries.async_setup(mid_change.entry_id)
-    await settled(hass)
-    assert mid_change.runtime_data.classifiers["gate_id"].learner.learned.lens.extractor == BUILTIN
-    camera.show("open", 7)
-    await act(hass, mid_change, "look")
-    assert state(hass, "sensor.gate_class") == "open"
-    assert workers() == 1
-    assert await hass.config_entries.async_unload(mid_change.entry_id)
 
 
 # --- teaching and learning -----------------------------------------------------------------------------------------
@@ -235,6 +87,38 @@ async def test_a_class_that_is_known_is_added_whole_or_not_at_all(
     assert caught.value.translation_key == "store_failed"
     learner = engine.runtime_data.classifiers["gate_id"].learner
     assert {learned.label for learned in learner.classes.values()} == {"open", "closed"}
+
+
+@pytest.fixture
+async def knowing(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera) -> MockConfigEntry:
+    """Return an engine whose network knows ten things, one of which its classifier is to see."""
+    (models(hass) / "mine.tflite").write_bytes(network())
+    (models(hass) / "mine_labels.txt").write_text("\n".join(f"thing {number}" for number in range(10)))
+    await change(hass, engine, **NETWORK)
+    await act(hass, engine, "add_class", **{"class": "half", "known": "thing 3"})
+    return engine
+
+
+@pytest.mark.parametrize("labels", ["thing", "other"])
+async def test_what_another_network_does_not_know_has_to_be_shown_to_it(
+    hass: HomeAssistant,
+    knowing: MockConfigEntry,
+    camera: FakeCamera,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    labels: str,
+) -> None:
+    """Or it knows it, and the disk refuses to keep that: it is looked up again at the next start."""
+    caplog.set_level(logging.INFO)
+    (models(hass) / "other.tflite").write_bytes(network(24))
+    (models(hass) / "other_labels.txt").write_text("\n".join(f"{labels} {number}" for number in range(10)))
+    monkeypatch.setattr(known_module, "save_known", full)
+    await change(hass, knowing, **{**NETWORK, "extractor": "other.tflite"})
+    learned = knowing.runtime_data.classifiers["gate_id"].learner.learned
+    assert learned.lens.extractor == "other.tflite"
+    assert bool(learned.head) is (labels == "thing")
+    said = "what is known could not be kept: No space left" if labels == "thing" else "is not known to the extractor"
+    assert f"gate: {said}" in caplog.text or f"gate: a known class {said}" in caplog.text
 
 
 async def test_examples_that_can_not_be_embedded_are_told_of(
