@@ -124,8 +124,8 @@ async def running(models: Path, *devices: EdgeTPU) -> AsyncIterator[App]:
                 assert await app.ended in {0, 2}
 
 
-def children() -> list[int]:
-    """Return the ids of this process's children that run the server."""
+def children(models: Path) -> list[int]:
+    """Return the ids of this process's children that serve these models: other tests' servers may be running."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -133,7 +133,7 @@ def children() -> list[int]:
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:  # it has ended
             continue
-        if parent == os.getpid() and b"embedding.server" in words:
+        if parent == os.getpid() and b"embedding.server" in words and bytes(models) in words:
             found.append(int(entry.name))
     return found
 
@@ -148,24 +148,24 @@ async def test_server_is_started_announced_and_ended(models: Path, monkeypatch: 
             "host": "abc-coral-imprint", "port": app.layout.port, "token": app.token, "models": ["small"],
         }  # fmt: skip
         assert app.supervisor.refused == [502, 502]
-        (process,) = children()
+        (process,) = children(models)
         assert TOKEN.encode() not in Path(f"/proc/{process}/environ").read_bytes()
         # What was announced holds.
         assert await app.ask("/v2/models/small") == 200
         assert await app.ask("/v2/models/small", "x" * 32) == 401
         assert await asyncio.to_thread(health.main, app.layout.port) == 0
-    assert not children()
+    assert not children(models)
     assert await asyncio.to_thread(health.main, app.layout.port) == 1
 
 
 async def test_server_that_is_killed_comes_back(models: Path) -> None:
     async with running(models) as app:
         await until(lambda: len(app.models) == 1)
-        (process,) = children()
+        (process,) = children(models)
         os.kill(process, signal.SIGKILL)
         await until(lambda: len(app.models) == 2)
         assert await app.ask("/v2/health/ready") == 200
-        assert children() != [process]
+        assert children(models) != [process]
 
 
 async def test_server_that_hangs_is_replaced(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ async def test_server_that_hangs_is_replaced(models: Path, monkeypatch: pytest.M
     monkeypatch.setattr("companion.server.STOP_SECONDS", 0.3)
     async with running(models) as app:
         await until(lambda: len(app.models) == 1)
-        (process,) = children()
+        (process,) = children(models)
         os.kill(process, signal.SIGSTOP)
         await until(lambda: len(app.models) == 2)
         assert not Path(f"/proc/{process}").exists()
@@ -214,7 +214,7 @@ async def test_edge_tpu_is_used_lost_and_found(models: Path, tmp_path: Path, mon
             # Gone with the process: the processor serves until it is back.
             standin.attach(0)
             app.devices.clear()
-            (process,) = children()
+            (process,) = children(models)
             os.kill(process, signal.SIGABRT)
             await until(lambda: len(app.models) == 4)
             assert app.models[-1] == ["small"]
