@@ -229,6 +229,8 @@ async def reconfigure(house: House, engine: str, subentry_id: str, **changed: ob
     """Change a classifier by its form, everything else as it is; raises one of ERRORS."""
     begin = {"handler": (engine, DOMAIN_FLOW), "subentry_id": subentry_id}
     form = await house.client.rest("POST", SUBENTRY_FLOWS, begin)
+    if "data_schema" not in form:  # the engine is just being started again
+        raise ClientError(f"{DOMAIN}: {form.get('reason') or form}")
     answers = {**suggested(form["data_schema"]), **changed}
     result = await house.client.rest("POST", f"{SUBENTRY_FLOWS}/{form['flow_id']}", answers)
     if result.get("reason") != "reconfigure_successful":
