@@ -26,7 +26,7 @@ CAMERA, CLASSIFIER = "Driveway camera", "Gate"
 CLASSES = ("open", "closed")
 NETWORK = "my_network"
 """What the user's own extractor is called."""
-TALL = 1900
+TALL = 2600
 """Height of the window in which even the longest form needs no scrolling."""
 
 # --- a new user's way ---------------------------------------------------------------------------------------------

@@ -5,11 +5,14 @@ from typing import Any
 
 from homeassistant.config_entries import SOURCE_USER
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.data_entry_flow import FlowResultType, section
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
+import voluptuous as vol
+
+from custom_components.coral_imprint.flows.forms import classifier_schema
 
 from .conftest import CAMERA, DOMAIN, FakeCamera, act, state, teach
 
@@ -222,3 +225,10 @@ async def test_without_a_name_of_letters_the_folder_has_one(
 ) -> None:
     await add_classifier(hass, engine, answers(name="…"))
     assert {subentry.data["folder"] for subentry in engine.subentries.values()} == {"gate", "unknown"}
+
+
+def test_sections_leave_defaults_to_their_fields() -> None:
+    """The frontend begins a section by its own default, where it has one, and with empty fields then."""
+    sections = [key for key, value in classifier_schema(new=True).schema.items() if isinstance(value, section)]
+    assert len(sections) == 4
+    assert [key for key in sections if key.default is not vol.UNDEFINED] == []

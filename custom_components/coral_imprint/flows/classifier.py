@@ -30,7 +30,7 @@ from ..const import (
 from ..embedding import EmbeddingError, Region
 from ..imprinting import ImprintingError, check_labels
 from ..models import data_folder, region_from_percent, stays_above_enter
-from .forms import class_labels, classifier_schema
+from .forms import class_labels, classifier_schema, complete
 
 
 class ClassifierFlow(ConfigSubentryFlow):
@@ -42,6 +42,7 @@ class ClassifierFlow(ConfigSubentryFlow):
             return self.async_abort(reason="engine_not_loaded")
         if user_input is None:
             return self._form("user", {})
+        user_input = complete(user_input)
         errors, placeholders = await self._async_check(user_input)
         if errors:
             return self._form("user", user_input, errors, placeholders)
@@ -62,6 +63,7 @@ class ClassifierFlow(ConfigSubentryFlow):
             return self.async_abort(reason="engine_not_loaded")
         if user_input is None:
             return self._form("reconfigure", self._shown(subentry.title, subentry.data))
+        user_input = complete(user_input)
         errors, placeholders = await self._async_check(user_input)
         if errors:
             return self._form("reconfigure", user_input, errors, placeholders)

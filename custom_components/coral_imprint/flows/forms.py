@@ -184,7 +184,7 @@ def classifier_schema(*, new: bool) -> vol.Schema:
             **(classes if new else {}),
             **_numbers([INTERVAL]),
             vol.Required(SECTION_REGION): section(vol.Schema(_numbers(REGION_EDGES)), {"collapsed": True}),
-            vol.Optional(SECTION_WHEN, default=dict): section(_when_schema(), {"collapsed": True}),
+            vol.Optional(SECTION_WHEN): section(_when_schema(), {"collapsed": True}),
             vol.Required(SECTION_DECISION): section(
                 vol.Schema(
                     {
@@ -195,9 +195,17 @@ def classifier_schema(*, new: bool) -> vol.Schema:
                 ),
                 {"collapsed": True},
             ),
-            vol.Required(SECTION_HEALTH, default=dict): section(_health_schema(), {"collapsed": True}),
+            vol.Optional(SECTION_HEALTH): section(_health_schema(), {"collapsed": True}),
         }
     )
+
+
+def complete(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the form's answers with the defaults of sections that were left out.
+
+    A section's own default would be what the frontend shows in place of its fields' defaults.
+    """
+    return {SECTION_WHEN: _when_schema()({}), SECTION_HEALTH: _health_schema()({}), **answers}
 
 
 def _health_schema() -> vol.Schema:
