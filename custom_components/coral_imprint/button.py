@@ -12,7 +12,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .classifiers.coordinator import ClassifierCoordinator
 from .engines.engine import EngineConfigEntry
-from .entity import ClassifierControl, async_setup_classifiers
+from .entity import ClassifierControl, async_setup_described
 from .errors import translated
 
 PARALLEL_UPDATES = 0
@@ -51,11 +51,7 @@ async def async_setup_entry(
     hass: HomeAssistant, entry: EngineConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add each classifier's buttons."""
-    async_setup_classifiers(
-        entry,
-        async_add_entities,
-        lambda coordinator: [ClassifierButton(coordinator, description) for description in BUTTONS],
-    )
+    async_setup_described(entry, async_add_entities, ClassifierButton, BUTTONS)
 
 
 class ClassifierButton(ClassifierControl, ButtonEntity):

@@ -46,6 +46,9 @@ CONF_DISCOVERY: Final = "discovery"
 RUNTIME_INSTALL: Final = "install"
 """What the form offers in place of LiteRT where it could be installed. Never stored."""
 
+COMPILED: Final = "_edgetpu"
+"""What the names of models end in that were compiled for the Edge TPU, as Coral's compiler writes them."""
+
 MODELS_FOLDER: Final = "models"
 """Folder under <config>/coral_imprint where a user may put extractors of their own."""
 EXPORTS_FOLDER: Final = "exports"

@@ -12,7 +12,7 @@ from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.device_registry import DeviceEntry
 
 from .classifiers.coordinator import ClassifierCoordinator
-from .const import DOMAIN
+from .const import COMPILED, DOMAIN
 from .embedding import BUILTIN, CATALOGUE, PictureEmbedder
 from .embedding.edgetpu import EdgeTPUEmbedder
 from .engines.engine import Engine, EngineConfigEntry
@@ -71,7 +71,7 @@ def _settings(settings: EngineSettings) -> dict[str, Any]:
 
 def _extractor(name: str) -> str:
     """Return what an extractor is called in the catalogue; other names are the user's."""
-    return name if name == BUILTIN or name.removesuffix("_edgetpu") in CATALOGUE else _OWN
+    return name if name == BUILTIN or name.removesuffix(COMPILED) in CATALOGUE else _OWN
 
 
 def _repairs(hass: HomeAssistant, entry: EngineConfigEntry) -> list[str]:

@@ -91,6 +91,19 @@ def async_setup_classifiers(
     entry.runtime_data.async_on_classifier(add)
 
 
+@callback
+def async_setup_described[DescriptionT: EntityDescription](
+    entry: EngineConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+    build: Callable[[ClassifierCoordinator, DescriptionT], Entity],
+    descriptions: Iterable[DescriptionT],
+) -> None:
+    """Add an entity of each description for each classifier, now or when it comes."""
+    async_setup_classifiers(
+        entry, async_add_entities, lambda coordinator: [build(coordinator, one) for one in descriptions]
+    )
+
+
 class ClassEntity(ClassifierEntity):
     """An entity of one class, which its name follows."""
 

@@ -11,7 +11,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .const import ENTER_AT, HOLD, INTERVAL, LOOKS, SECTION_DECISION, STAY_AT, NumberOption
 from .engines.engine import EngineConfigEntry
-from .entity import ClassifierControl, async_setup_classifiers
+from .entity import ClassifierControl, async_setup_described
 from .models import ClassifierSettings
 
 PARALLEL_UPDATES = 0
@@ -67,11 +67,7 @@ async def async_setup_entry(
     hass: HomeAssistant, entry: EngineConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add each classifier's numbers."""
-    async_setup_classifiers(
-        entry,
-        async_add_entities,
-        lambda coordinator: [ClassifierNumber(coordinator, description) for description in NUMBERS],
-    )
+    async_setup_described(entry, async_add_entities, ClassifierNumber, NUMBERS)
 
 
 class ClassifierNumber(ClassifierControl, NumberEntity):

@@ -19,7 +19,7 @@ from .const import DOMAIN, MODEL_ENGINE
 from .embedding.edgetpu import embedder as edgetpu
 from .engines.engine import Engine, EngineConfigEntry
 from .engines.extractors import title
-from .entity import ClassEntity, ClassifierEntity, async_setup_classes, async_setup_classifiers
+from .entity import ClassEntity, ClassifierEntity, async_setup_classes, async_setup_described
 
 PARALLEL_UPDATES = 0
 
@@ -157,11 +157,7 @@ async def async_setup_entry(
     """Add the engine's sensors, and each classifier's."""
     async_setup_classes(entry, async_add_entities, Platform.SENSOR, ScoreSensor)
     async_add_entities(EngineSensor(entry, description) for description in ENGINE_SENSORS)
-    async_setup_classifiers(
-        entry,
-        async_add_entities,
-        lambda coordinator: [ClassifierSensor(coordinator, description) for description in CLASSIFIER_SENSORS],
-    )
+    async_setup_described(entry, async_add_entities, ClassifierSensor, CLASSIFIER_SENSORS)
 
 
 def _counts_by_label(coordinator: ClassifierCoordinator) -> dict[str, int]:

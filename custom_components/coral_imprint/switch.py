@@ -11,7 +11,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .const import CONF_WATCHING
 from .engines.engine import EngineConfigEntry
-from .entity import ClassifierControl, async_setup_classifiers
+from .entity import ClassifierControl, async_setup_described
 from .models import ClassifierSettings
 
 PARALLEL_UPDATES = 0
@@ -38,11 +38,7 @@ async def async_setup_entry(
     hass: HomeAssistant, entry: EngineConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add each classifier's switches."""
-    async_setup_classifiers(
-        entry,
-        async_add_entities,
-        lambda coordinator: [ClassifierSwitch(coordinator, description) for description in SWITCHES],
-    )
+    async_setup_described(entry, async_add_entities, ClassifierSwitch, SWITCHES)
 
 
 class ClassifierSwitch(ClassifierControl, SwitchEntity):

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..classifiers.coordinator import ClassifierCoordinator
 from ..classifiers.rows import Rows, by_class
+from ..const import COMPILED
 from ..embedding import (
     EmbeddingError,
     export_model,
@@ -33,8 +34,6 @@ _LOGGER = logging.getLogger(__name__)
 
 _CHECKED: Final = 64
 """Examples that the exported file is tried on, at most."""
-_COMPILED: Final = "_edgetpu"
-"""What the names of files end in that were compiled for the Edge TPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ async def async_export(hass: HomeAssistant, classifier: ClassifierCoordinator, f
         files = {target.name + MODEL_SUFFIX: model, target.name + LABELS_SUFFIX: labels_text(labels).encode()}
         compiled = await hass.async_add_executor_job(_compiled, hass, extractor)
         if compiled is not None:
-            files[target.name + _COMPILED + MODEL_SUFFIX] = await hass.async_add_executor_job(
+            files[target.name + COMPILED + MODEL_SUFFIX] = await hass.async_add_executor_job(
                 _model, compiled, head.layer
             )
         agreement = await _async_agreement(hass, classifier, model, head.layer, rows)
@@ -123,7 +122,7 @@ def _model(extractor: bytes, layer: Layer) -> bytes:
 def _compiled(hass: HomeAssistant, extractor: ExtractorFile) -> bytes | None:
     """Return the same extractor compiled for the Edge TPU, where that is on this machine. Blocking."""
     path = extractor.path
-    found: Path | None = path.with_name(f"{path.stem}{_COMPILED}{MODEL_SUFFIX}")
+    found: Path | None = path.with_name(f"{path.stem}{COMPILED}{MODEL_SUFFIX}")
     if published := extractor.published:
         folders = (cache_folder(hass), models_folder(hass))
         found = find_file(published.edgetpu, folders) if published.edgetpu else None

@@ -14,7 +14,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.util import raise_if_invalid_filename
 
-from ..const import RUNTIME_EDGETPU
+from ..const import COMPILED, RUNTIME_EDGETPU
 from ..embedding import BUILTIN, CATALOGUE, DownloadError, EmbeddingError, Extractor, find_file
 from ..embedding.edgetpu import EdgeTPUEmbedder
 from ..errors import as_home_assistant_error, translated
@@ -28,8 +28,6 @@ from .servers import ServerEmbedder
 _LOGGER = logging.getLogger(__name__)
 
 _IDENTITY_LENGTH: Final = 16
-_COMPILED: Final = "_edgetpu"
-"""What the names of models end in that a server executes on an Edge TPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ async def _async_twin(hass: HomeAssistant, lens: Lens, embedder: EdgeTPUEmbedder
 
 async def _async_of_server(hass: HomeAssistant, lens: Lens, embedder: ServerEmbedder, fetch: bool) -> ExtractorFile:
     """Return a file that is seen to be the servers' model: a published one, or a copy of the user's under the model's name."""
-    name = lens.extractor.removesuffix(MODEL_SUFFIX).removesuffix(_COMPILED)
+    name = lens.extractor.removesuffix(MODEL_SUFFIX).removesuffix(COMPILED)
     likely = await hass.async_add_executor_job(embedder.likely, CATALOGUE.values())
     if name in CATALOGUE and CATALOGUE[name] not in likely:
         likely.append(CATALOGUE[name])

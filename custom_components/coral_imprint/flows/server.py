@@ -8,15 +8,12 @@ from homeassistant.config_entries import SOURCE_IGNORE, SOURCE_RECONFIGURE, Conf
 from homeassistant.const import CONF_TOKEN, CONF_VERIFY_SSL
 from homeassistant.helpers.service_info.hassio import HassioServiceInfo
 
-from ..const import CONF_DISCOVERY, CONF_EXTRACTOR, CONF_RUNTIME, CONF_SERVERS, RUNTIME_REMOTE
+from ..const import COMPILED, CONF_DISCOVERY, CONF_EXTRACTOR, CONF_RUNTIME, CONF_SERVERS, RUNTIME_REMOTE
 from ..embedding import EmbeddingError, errors as embedding_errors
 from ..engines.extractors import title
 from ..engines.servers import async_served_models, open_server_embedder
 from ..models import EngineSettings
 from .forms import model_schema, server_schema, token_schema
-
-COMPILED_SUFFIX = "_edgetpu"
-"""Ends the names of models that the app serves by an Edge TPU."""
 
 _FIELDS: tuple[tuple[type[EmbeddingError], str], ...] = (
     (embedding_errors.InvalidAddress, CONF_SERVERS),
@@ -189,7 +186,7 @@ def _preferred(models: list[str], present: Mapping[str, Any]) -> str | None:
     """Return the model to propose: the engine's own, one for an Edge TPU, or the first."""
     if present.get(CONF_EXTRACTOR) in models:
         return str(present[CONF_EXTRACTOR])
-    return next((model for model in models if model.endswith(COMPILED_SUFFIX)), models[0] if models else None)
+    return next((model for model in models if model.endswith(COMPILED)), models[0] if models else None)
 
 
 def _placeholders(err: EmbeddingError | None) -> dict[str, str]:
