@@ -20,15 +20,12 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from bench.command import existing_folder, print_report
 from bench.evaluate import Episode, PictureSet, draw_episode, embed_folder, files_of, numbers, warn
 from embedding import BUILTIN, open_embedder
 from imprinting import fit
-from imprinting.advice import Candidate, advise
-from imprinting.evaluation import Validation, cross_validate
+from imprinting.heads.cross_validation import Validation, cross_validate
+from imprinting.report.extractor_choice import Candidate, advise
 
 QUICK_EPISODES: Final = 8
 QUICK_PICTURES: Final = 60

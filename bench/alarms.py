@@ -10,18 +10,15 @@ most 1.5 times those asked for, alarms and misses as expected and as they came.
 import argparse
 from dataclasses import dataclass
 import json
-from pathlib import Path
 import sys
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
-from imprinting.budget import MONTH, Budget, Thresholds, thresholds
-from imprinting.calibration import HeldOut
-from imprinting.decision import Rules, State, step
+from imprinting.decision.decision import Rules, State, step
+from imprinting.decision.thresholds import MONTH, Budget, Thresholds, thresholds
+from imprinting.heads.calibration import HeldOut
 
 NOTHING, EVENT = "nothing", "event"
 OCCASION_SECONDS: Final = 3 * 3600.0

@@ -25,15 +25,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from bench.faults import Seen, Tally, Torment, growth, held, problems
-from embedding import testcard
 from embedding.edgetpu.child import Child, Command, Patience, Status
 from embedding.edgetpu.client import ChildClient
 from embedding.edgetpu.fallback import Fallback, InThread
 from embedding.network.model import read_model
+from embedding.pictures import test_pictures
 from embedding.runtimes.litert import LiteRTRuntime
 from tests.embedding.graphs import separable
 from tests.standin.edgetpu import StandIn, compiled, twin
@@ -83,7 +80,7 @@ async def scene(folder: Path, data: bytes) -> AsyncIterator[Scene]:
     models.mkdir()
     (models / f"{MODEL}.tflite").write_bytes(compiled(model))
     runtime = LiteRTRuntime(model)
-    pictures = testcard.pictures(model.input_size)
+    pictures = test_pictures.pictures(model.input_size)
     expected = [_unit(runtime.embed(pixels)) for pixels in pictures]
     arguments = ("--models", str(models), "--device", "usb:0", "--log-level", "warning")
     child = Child(Command(arguments=arguments, environment=standin.environment), patience=PATIENCE)

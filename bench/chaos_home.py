@@ -28,9 +28,6 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from bench.faults import Seen, Tally, Torment, growth, problems
 from bench.loop import Phase, plant, watching
 from embedding.network.model import read_model

@@ -1,6 +1,6 @@
 """Time the way from a camera's 1080p JPEG to an extractor's input, beside Pillow's straight way.
 
-Prints one JSON object: per region and size the milliseconds (best and median) of ``embedding.frame.cut`` and of a full
+Prints one JSON object: per region and size the milliseconds (best and median) of ``embedding.pictures.decoding.cut`` and of a full
 Pillow decode, crop and resize of the same bytes, taken in turns, and their ratio.
 """
 
@@ -11,15 +11,12 @@ from io import BytesIO
 import json
 from pathlib import Path
 import statistics
-import sys
 import time
 
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
-from embedding.frame import WHOLE, Region, View, check_picture, cut
+from embedding.pictures.decoding import WHOLE, Region, View, check_picture, cut
 
 QUARTER = Region(0.3, 0.4, 0.8, 0.9)
 REGIONS = {"whole": WHOLE, "quarter": QUARTER}

@@ -14,7 +14,6 @@ from io import BytesIO
 import json
 from pathlib import Path
 import statistics
-import sys
 import time
 import tracemalloc
 from typing import Any, Final
@@ -23,17 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from bench.decode import drawn
 from bench.embed_child import interpreter, measured_alone
-from embedding import layout
 from embedding.errors import EmbeddingError
-from embedding.frame import WHOLE
 from embedding.network.model import read_model
-from embedding.network.rewrite import cut_model
-from embedding.prepared import prepare
+from embedding.pictures import layout
+from embedding.pictures.decoding import WHOLE
+from embedding.preparation import prepare
+from embedding.runtimes.rewrite import cut_model
 from embedding.runtimes.runtime import Family, Runtime, open_runtime
 
 FAMILIES: Final[tuple[Family, ...]] = ("portable", "litert")

@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
-from embedding import layout
 from embedding.network.model import read_model
-from embedding.network.rewrite import cut_model
+from embedding.pictures import layout
+from embedding.runtimes.rewrite import cut_model
 from embedding.runtimes.runtime import open_runtime
 
 _RUNS = 3

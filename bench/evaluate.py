@@ -20,9 +20,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from bench.command import existing_folder, print_report
 from embedding import BUILTIN, CATALOGUE, WHOLE, ModelError, NotAPicture, PictureEmbedder, find_file, open_embedder
 from embedding.remote import Access, open_remote_embedder

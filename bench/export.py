@@ -23,15 +23,12 @@ from ai_edge_litert.interpreter import Interpreter
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from bench.evaluate import Episode, PictureSet, draw_episode, files_of, numbers, warn
 from embedding.errors import EmbeddingError, NotAPicture
-from embedding.frame import WHOLE
-from embedding.network.columns import imported_classes
-from embedding.network.export import Arithmetic, export_model
-from embedding.prepared import prepare
+from embedding.export.columns import imported_classes
+from embedding.export.exporting import Arithmetic, export_model
+from embedding.pictures.decoding import WHOLE
+from embedding.preparation import prepare
 from embedding.runtimes.runtime import open_runtime
 from imprinting import Head, fit
 

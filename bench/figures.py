@@ -20,14 +20,11 @@ import subprocess
 import sys
 from typing import Any, Final
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from bench.figures_chart import few_shot
 from bench.figures_tables import Parts, blocks, filled
-from embedding.frame import VERSION as FRAME
-from embedding.layout import VERSION as LAYOUT
-from imprinting.choosing import LEAST_OCCASIONS
+from embedding.pictures.decoding import VERSION as FRAME
+from embedding.pictures.layout import VERSION as LAYOUT
+from imprinting.heads.selection import LEAST_OCCASIONS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = "docs/figures"

@@ -23,15 +23,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from bench import evaluate as episodes
 from bench.command import existing_folder, print_report
 from embedding import BUILTIN, open_embedder
-from imprinting.choosing import KINDS as HEADS, choose
-from imprinting.evaluation import Fit, occasions
-from imprinting.report import Evaluation, evaluate
+from imprinting.heads.cross_validation import Fit, occasions
+from imprinting.heads.selection import KINDS as HEADS, choose
+from imprinting.report.report import Evaluation, evaluate
 
 KINDS: Final = ("spread", "day", "burst")
 BURST_SECONDS: Final = 1800

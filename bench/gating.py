@@ -24,13 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from bench.command import existing_folder, print_report
 from embedding import BUILTIN, WHOLE, Embedder, Region, Wanted, open_embedder, thumbnail_change
 from imprinting import Decision, Head, fit
-from imprinting.decision import Rules
+from imprinting.decision.decision import Rules
 from scripts.simulation.driveway import CYCLE_S, GATE_REGION, jpeg, scene_at
 
 THRESHOLDS: Final = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0)

@@ -20,10 +20,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from threadpoolctl import threadpool_limits
 
 from bench import heads_speed, peers

@@ -15,16 +15,12 @@ import json
 import math
 from pathlib import Path
 import random
-import sys
 import time
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
 
 from embedding import Background, Place, edges, learn_background, measure_picture
 
@@ -60,7 +56,7 @@ class Judge:
 
     def __init__(self) -> None:
         """Begin with a camera in its place."""
-        shell: Any = import_module("custom_components.coral_imprint.classifiers.health")
+        shell: Any = import_module("custom_components.coral_imprint.classifiers.looking.health")
         self._where, self._place = shell.Whereabouts(), shell.Place
 
     def take(self, place: Place, now: float) -> bool:

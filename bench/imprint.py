@@ -4,11 +4,8 @@ from collections.abc import Callable
 import json
 from pathlib import Path
 import statistics
-import sys
 import tempfile
 import time
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
 
 import numpy as np
 from numpy.typing import NDArray

@@ -19,12 +19,9 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from bench.evaluate import PictureSet, draw_episode, embed_folder, files_of, numbers
 from embedding import EmbeddingError, open_embedder
-from embedding.network.columns import Columns, class_columns, known_weight, proxy, read_labels, refined_weight
+from embedding.export.columns import Columns, class_columns, known_weight, proxy, read_labels, refined_weight
 from imprinting import fit
 
 Vectors = NDArray[np.float32]

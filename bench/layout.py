@@ -5,16 +5,12 @@ Prints one JSON object: milliseconds (best and median) of ``describe`` and ``joi
 
 import argparse
 import json
-from pathlib import Path
 import statistics
-import sys
 import time
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
-from embedding import layout
+from embedding.pictures import layout
 
 
 def main() -> None:

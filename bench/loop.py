@@ -13,17 +13,15 @@ from contextlib import AsyncExitStack
 import json
 from pathlib import Path
 import re
-import sys
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from scripts.simulation.camera import Camera, running_camera
+from scripts.simulation.client import onboarded
+from scripts.simulation.demo import BUILTIN, add_camera, add_classifier, add_engine, drop_in
+from scripts.simulation.driveway import Scene, jpeg, scene_at
+from scripts.simulation.home import Home, running_home
 
-from scripts.simulation.camera import Camera, running_camera  # noqa: E402 - found by the path above
-from scripts.simulation.client import onboarded  # noqa: E402
-from scripts.simulation.demo import BUILTIN, add_camera, add_classifier, add_engine, drop_in  # noqa: E402
-from scripts.simulation.driveway import Scene, jpeg, scene_at  # noqa: E402
-from scripts.simulation.home import Home, running_home  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 WATCH = '''\
 """Logs callbacks that hold the loop, with the processor time they took, and turns on asyncio's own log of them."""

@@ -13,9 +13,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 import json
-from pathlib import Path
 import statistics
-import sys
 import time
 from typing import Any
 
@@ -23,15 +21,13 @@ import aiohttp
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from embedding.errors import EmbeddingError
+from embedding.protocol.messages import InferResponse, encode_response
 from embedding.remote.address import Address
 from embedding.remote.contract import Contract
 from embedding.remote.endpoint import Endpoint
 from embedding.remote.http import Http
 from embedding.remote.settings import Access, ModelOptions
-from embedding.serving.protocol import InferResponse, encode_response
 
 Pixels = NDArray[np.uint8]
 

@@ -11,7 +11,6 @@ from functools import partial
 import hashlib
 import json
 from pathlib import Path
-import sys
 import time
 from unittest.mock import patch
 
@@ -19,9 +18,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "custom_components/coral_imprint"))
-
-from embedding import testcard
+from embedding.pictures import test_pictures
 from embedding.runtimes import selftest
 from embedding.runtimes.choice import choose_runtime
 from embedding.runtimes.runtime import Runtime, open_runtime
@@ -36,7 +33,7 @@ KERNELS = {
 
 def _embeddings(runtime: Runtime) -> NDArray[np.float64]:
     """Return unit embeddings of the test pictures."""
-    embeddings = np.array([runtime.embed(pixels) for pixels in testcard.pictures(runtime.input_size)], np.float64)
+    embeddings = np.array([runtime.embed(pixels) for pixels in test_pictures.pictures(runtime.input_size)], np.float64)
     units: NDArray[np.float64] = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     return units
 
@@ -91,7 +88,7 @@ def measure(model: Path) -> tuple[str, dict[str, object], dict[str, object]]:
 def write(references: dict[str, dict[str, object]]) -> None:
     """Write the file of references, one extractor per line."""
     lines = ",\n".join(f'    "{sha256}": {json.dumps(references[sha256])}' for sha256 in sorted(references))
-    text = f'{{\n  "pictures": {testcard.VERSION},\n  "extractors": {{\n{lines}\n  }}\n}}\n'
+    text = f'{{\n  "pictures": {test_pictures.VERSION},\n  "extractors": {{\n{lines}\n  }}\n}}\n'
     Path(selftest.__file__).with_name("references.json").write_text(text, encoding="utf-8")
 
 

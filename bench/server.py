@@ -28,17 +28,14 @@ from typing import Any, Final
 import aiohttp
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from bench.embed_child import interpreter
 from embedding.edgetpu.client import ChildClient
 from embedding.network.model import read_model
-from embedding.network.rewrite import cut_model
+from embedding.protocol.messages import InferRequest, encode_request
+from embedding.runtimes.rewrite import cut_model
 from embedding.serving.models import INPUT, read_model_file
-from embedding.serving.protocol import InferRequest, encode_request
 
-CORE: Final = Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"
+CORE: Final = Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint" / "core"
 _SLICES: Final = 10
 _WARM: Final = 20
 

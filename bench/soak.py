@@ -18,9 +18,6 @@ from typing import Any, Final
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "custom_components" / "coral_imprint"))
-
 from bench.decode import drawn
 from bench.embed_child import resident
 from embedding import BUILTIN, WHOLE, Region, open_embedder

@@ -17,21 +17,19 @@ from pathlib import Path
 import re
 import shutil
 from statistics import median
-import sys
 import time
 from typing import Any, Literal
 
 import aiohttp
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "custom_components" / "coral_imprint")]
+from imprinting import ExampleStore
+from scripts.simulation.camera import running_camera
+from scripts.simulation.client import Client, onboarded
+from scripts.simulation.demo import BUILTIN, add_camera, add_classifier, add_engine, drop_in, say
+from scripts.simulation.driveway import GATE_REGION, Scene, jpeg
+from scripts.simulation.home import Home, running_home
 
-from imprinting import ExampleStore  # noqa: E402 - found by the path above
-from scripts.simulation.camera import running_camera  # noqa: E402
-from scripts.simulation.client import Client, onboarded  # noqa: E402
-from scripts.simulation.demo import BUILTIN, add_camera, add_classifier, add_engine, drop_in, say  # noqa: E402
-from scripts.simulation.driveway import GATE_REGION, Scene, jpeg  # noqa: E402
-from scripts.simulation.home import Home, running_home  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 REGION = {
     edge: round(100 * value, 1) for edge, value in zip(("left", "top", "right", "bottom"), GATE_REGION, strict=True)

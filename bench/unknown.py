@@ -18,15 +18,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from bench.evaluate import PictureSet, Vectors, embed_folder, files_of, numbers
 from embedding import BUILTIN, Embedder, EmbeddingError, open_embedder
-from embedding.clutter import COUNT, SIZE, encoded
-from embedding.parts import foreign_emphasis
-from imprinting.calibration import calibration_error, probabilities
-from imprinting.head import fit, fit_lda, fit_ridge
-from imprinting.plausibility import fit_plausibility, make_bank
+from embedding.export.network_part import foreign_emphasis
+from embedding.pictures.clutter import COUNT, SIZE, encoded
+from imprinting.decision.plausibility import fit_plausibility, make_bank
+from imprinting.heads import fit, fit_lda, fit_ridge
+from imprinting.heads.calibration import calibration_error, probabilities
 
 MOST_QUERIES: Final = 200
 """Pictures of a class asked for in one draw."""

@@ -7,14 +7,14 @@ from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.typing import ConfigType
 
 from .actions import async_register_actions
-from .classifiers.lighting import lights
+from .classifiers.looking.lighting import lights
 from .const import DOMAIN, MANUFACTURER, MODEL_ENGINE, SUBENTRY_CLASSIFIER
-from .embedding import EmbeddingError
+from .core.embedding import EmbeddingError
 from .engines.engine import Engine, EngineConfigEntry, async_bin_classifier, async_purge_bin
-from .engines.former import async_forget
 from .errors import translated
+from .extractors.previous import async_forget
 from .issues import EXTRACTOR, REFUSED, RUNTIME, async_settle
-from .models import ClassifierSettings, EngineSettings
+from .settings import ClassifierSettings, EngineSettings
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 PLATFORMS = [

@@ -23,15 +23,15 @@ from .const import (
     RUNTIME_INSTALL,
     SUBENTRY_CLASSIFIER,
 )
-from .embedding import BUILTIN, DownloadError, EmbeddingError, open_embedder
+from .core.embedding import BUILTIN, DownloadError, EmbeddingError, open_embedder
 from .engines.advisor import Recommendation, async_recommend
-from .engines.edge_tpu import async_devices, open_edgetpu
-from .engines.extractors import TwinFiles, async_choices, async_compiled_choices, async_provide, async_source_of, title
-from .engines.requirements import async_install_litert, litert_state
+from .extractors.choices import TwinFiles, async_choices, async_compiled_choices, async_provide, async_source_of, title
+from .extractors.edge_tpu import async_devices, open_edgetpu
+from .extractors.litert import async_install_litert, litert_state
 from .flows.classifier import ClassifierFlow
 from .flows.forms import async_text, edgetpu_schema, engine_schema
 from .flows.server import ServerSteps
-from .models import EngineSettings, cache_folder, models_folder
+from .settings import EngineSettings, cache_folder, models_folder
 
 
 class EngineFlow(ServerSteps, domain=DOMAIN):

@@ -13,12 +13,12 @@ from homeassistant.helpers.device_registry import DeviceEntry
 
 from .classifiers.coordinator import ClassifierCoordinator
 from .const import COMPILED, DOMAIN
-from .embedding import BUILTIN, CATALOGUE, PictureEmbedder
-from .embedding.edgetpu import EdgeTPUEmbedder
+from .core.embedding import BUILTIN, CATALOGUE, PictureEmbedder
+from .core.embedding.edgetpu import EdgeTPUEmbedder
 from .engines.engine import Engine, EngineConfigEntry
-from .engines.requirements import litert_state
-from .engines.servers import ServerEmbedder
-from .models import EngineSettings
+from .extractors.litert import litert_state
+from .extractors.remote import ServerEmbedder
+from .settings import EngineSettings
 
 _OWN: Final = "own"
 """In place of what the user, or the user's server, calls an extractor."""

@@ -13,8 +13,8 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .classifiers.coordinator import ClassifierCoordinator
 from .const import DOMAIN, MANUFACTURER, MODEL_CLASSIFIER
+from .core.imprinting import LearnedClass
 from .engines.engine import EngineConfigEntry
-from .imprinting import LearnedClass
 
 
 class ClassifierEntity(CoordinatorEntity[ClassifierCoordinator]):

@@ -7,8 +7,8 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.update_coordinator import UpdateFailed
 
 from .const import DOMAIN
-from .embedding import EmbeddingError
-from .imprinting import (
+from .core.embedding import EmbeddingError
+from .core.imprinting import (
     ClassExists,
     ImprintingError,
     InvalidLabel,

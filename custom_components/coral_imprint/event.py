@@ -7,10 +7,9 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .classifiers.coordinator import ClassifierCoordinator, Reading
-from .classifiers.uncertainty import Uncertainty
+from .core.imprinting import Finding, Uncertainty
 from .engines.engine import EngineConfigEntry
 from .entity import ClassifierEntity, async_setup_classifiers
-from .imprinting import Finding
 
 PARALLEL_UPDATES = 0
 

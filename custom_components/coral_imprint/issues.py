@@ -8,9 +8,9 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 
 from .const import DOMAIN
-from .embedding import CATALOGUE, DownloadError, EmbeddingError, Rejected
-from .engines.extractors import title
-from .models import EngineSettings, data_folder, models_folder
+from .core.embedding import CATALOGUE, DownloadError, EmbeddingError, Rejected
+from .extractors.choices import title
+from .settings import EngineSettings, data_folder, models_folder
 
 EXTRACTOR = "extractor"
 RUNTIME = "runtime"

@@ -12,7 +12,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from .const import ENTER_AT, HOLD, INTERVAL, LOOKS, SECTION_DECISION, STAY_AT, NumberOption
 from .engines.engine import EngineConfigEntry
 from .entity import ClassifierControl, async_setup_described
-from .models import ClassifierSettings
+from .settings import ClassifierSettings
 
 PARALLEL_UPDATES = 0
 

@@ -14,12 +14,12 @@ from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.typing import StateType
 
 from .classifiers.coordinator import ClassifierCoordinator
-from .classifiers.health import Problem
+from .classifiers.looking.health import Problem
 from .const import DOMAIN, MODEL_ENGINE
-from .embedding.edgetpu import embedder as edgetpu
+from .core.embedding.edgetpu import embedder as edgetpu
 from .engines.engine import Engine, EngineConfigEntry
-from .engines.extractors import title
 from .entity import ClassEntity, ClassifierEntity, async_setup_classes, async_setup_described
+from .extractors.choices import title
 
 PARALLEL_UPDATES = 0
 

@@ -12,7 +12,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from .const import CONF_WATCHING
 from .engines.engine import EngineConfigEntry
 from .entity import ClassifierControl, async_setup_described
-from .models import ClassifierSettings
+from .settings import ClassifierSettings
 
 PARALLEL_UPDATES = 0
 

@@ -10,10 +10,10 @@ from homeassistant.components.system_health import SystemHealthRegistration
 from homeassistant.core import HomeAssistant, callback
 
 from .const import DOMAIN
-from .embedding import CATALOGUE, devices, find_file
+from .core.embedding import CATALOGUE, devices, find_file
 from .engines.engine import Engine
-from .engines.requirements import litert_state
-from .models import cache_folder, data_folder, models_folder
+from .extractors.litert import litert_state
+from .settings import cache_folder, data_folder, models_folder
 
 
 @callback

@@ -16,7 +16,7 @@ import zipfile
 
 from embedding import NotAPicture, check_picture, to_jpeg
 from imprinting import Archive, ArchiveLimits, ExampleStore, ImprintingError, Skipped, check_labels, write_archive
-from tests.embedding.pictures import encode, scene
+from tests.embedding.sample_pictures import encode, scene
 
 from .models import WrongAnswer
 from .mutations import BLIND, NASTY, spliced

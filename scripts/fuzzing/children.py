@@ -83,7 +83,7 @@ class Crew:
     def _one_process(self, first: int, end: int) -> int:
         """Start a process at a case; returns the last case that it began."""
         numbers = ["--first", str(first), "--step", str(self._workers), "--end", str(end)]
-        path = os.pathsep.join((str(ROOT / "custom_components" / "coral_imprint"), str(ROOT)))
+        path = os.pathsep.join((str(ROOT / "custom_components" / "coral_imprint" / "core"), str(ROOT)))
         with (
             tempfile.TemporaryFile() as errors,
             subprocess.Popen(

@@ -29,7 +29,7 @@ def fuzz(
     """
     with tempfile.TemporaryDirectory() as folder:
         if what == "pictures":
-            path = os.pathsep.join((str(ROOT / "custom_components" / "coral_imprint"), str(ROOT)))
+            path = os.pathsep.join((str(ROOT / "custom_components" / "coral_imprint" / "core"), str(ROOT)))
             subprocess.run(
                 [sys.executable, "-m", "scripts.fuzzing.drawn", folder, *(["few"] if few else [])],
                 cwd=ROOT,

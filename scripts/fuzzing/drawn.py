@@ -14,7 +14,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from tests.embedding.pictures import claiming_jpeg, claiming_png, encode, oriented, scene
+from tests.embedding.sample_pictures import claiming_jpeg, claiming_png, encode, oriented, scene
 
 
 def small() -> Iterator[tuple[str, bytes]]:

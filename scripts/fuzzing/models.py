@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from embedding.errors import EmbeddingError
-from embedding.layout import LENGTH, SIZE, describe, join
+from embedding.pictures.layout import LENGTH, SIZE, describe, join
 from embedding.runtimes.runtime import Family, open_runtime
 from tests.embedding.graphs import DTYPES, classifier, restart_random, separable
 

@@ -11,8 +11,8 @@ import zlib
 import numpy as np
 
 from embedding.errors import NotAPicture
-from embedding.frame import MAX_PIXELS, WHOLE, Region, View, check_picture, cut, to_jpeg
-from embedding.layout import LENGTH, SIZE, describe, join
+from embedding.pictures.decoding import MAX_PIXELS, WHOLE, Region, View, check_picture, cut, to_jpeg
+from embedding.pictures.layout import LENGTH, SIZE, describe, join
 
 from .models import WrongAnswer
 from .mutations import BLIND, NASTY, spliced

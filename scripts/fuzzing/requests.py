@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from embedding.errors import EmbeddingError
-from embedding.serving.protocol import InferRequest, Message, RequestedOutput, decode_response, encode_request
+from embedding.protocol.messages import InferRequest, Message, RequestedOutput, decode_response, encode_request
 from tests.embedding.graphs import restart_random, separable
 
 from .children import ROOT, Findings, Limits
@@ -275,7 +275,7 @@ def _server() -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=(folder / "errors").open("wb"),
-            env=os.environ | {"PYTHONPATH": str(ROOT / "custom_components" / "coral_imprint")},
+            env=os.environ | {"PYTHONPATH": str(ROOT / "custom_components" / "coral_imprint" / "core")},
         ) as process:
             try:
                 yield process, folder

@@ -5,17 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 import random
-import sys
 from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "custom_components" / "coral_imprint"))
+from embedding import CATALOGUE, find_file, open_embedder
+from imprinting import fit
 
-# The cores stand alone once their folder is on the path.
-from embedding import CATALOGUE, find_file, open_embedder  # noqa: E402
-from imprinting import fit  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 SUFFIXES = {".jpg", ".jpeg"}
 PUBLISHED = frozenset(CATALOGUE)

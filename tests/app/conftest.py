@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "app"
 PROGRAMS = APP / "rootfs" / "opt" / "coral-imprint"
-EMBEDDING = ROOT / "custom_components" / "coral_imprint" / "embedding"
+EMBEDDING = ROOT / "custom_components" / "coral_imprint" / "core" / "embedding"
 
 if str(PROGRAMS) not in sys.path:
     sys.path.append(str(PROGRAMS))

@@ -34,10 +34,10 @@ REGION = {edge: 100 * value for edge, value in zip(("left", "top", "right", "bot
 TEXTS = json.loads((ROOT / "custom_components" / DOMAIN / "translations" / "en.json").read_text())
 
 ELSEWHERE = {
-    "config hassio_confirm": "tests/shell/test_discovery.py",
-    "config reauth_confirm": "tests/shell/test_remote.py",
-    "config download_failed": "tests/shell/test_engine_flow.py",
-    "config edgetpu": "tests/shell/test_edgetpu.py",
+    "config hassio_confirm": "tests/shell/flows/test_discovery.py",
+    "config reauth_confirm": "tests/shell/extractors/test_remote.py",
+    "config download_failed": "tests/shell/flows/test_engine_flow.py",
+    "config edgetpu": "tests/shell/extractors/test_edge_tpu.py",
 }
 """Steps that only come where there is a Supervisor, a server that changes its mind, no internet, or a device; and what shows them."""
 

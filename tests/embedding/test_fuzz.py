@@ -11,11 +11,11 @@ from PIL import Image
 import pytest
 
 from embedding.errors import CorruptModel, ModelTooLarge, NotAPicture
-from embedding.frame import MAX_DECODED, MAX_MEMORY, WHOLE, Region, View, check_picture, cut
-from embedding.jpeg import read_scans
 from embedding.network.model import read_model
-from embedding.network.rewrite import cut_model
+from embedding.pictures.decoding import MAX_DECODED, MAX_MEMORY, WHOLE, Region, View, check_picture, cut
+from embedding.pictures.jpeg import read_scans
 from embedding.runtimes.portable import PortableRuntime
+from embedding.runtimes.rewrite import cut_model
 from embedding.runtimes.runtime import open_runtime
 from scripts.fuzzing.children import Crew, Limits
 from scripts.fuzzing.command import fuzz
@@ -24,7 +24,7 @@ from scripts.fuzzing.models import Models
 from scripts.fuzzing.schema import places
 
 from .graphs import PICTURE, classifier, finished, pixels, weights
-from .pictures import encode, oriented, scene
+from .sample_pictures import encode, oriented, scene
 from .tflite_builder import GraphBuilder, Scale
 
 LIMITS = Limits(seconds=60, mib=256)

@@ -8,7 +8,8 @@ import random
 
 import pytest
 
-from imprinting import ExampleStore, durable
+from imprinting import ExampleStore
+from imprinting.examples import atomic
 
 JPEG = b"\xff\xd8\xff"
 OTHER = b"\x89PNG"
@@ -79,7 +80,7 @@ def pictures_under(root: Path) -> set[str]:
     return {
         hashlib.sha256(path.read_bytes()).hexdigest()
         for path in root.rglob("*")
-        if path.is_file() and path.suffix != ".json" and not path.name.startswith(durable.TEMPORARY)
+        if path.is_file() and path.suffix != ".json" and not path.name.startswith(atomic.TEMPORARY)
     }
 
 
@@ -109,10 +110,10 @@ class Fault:
         self._refusal = refusal
         self._once = once
         for name in PRIMITIVES:
-            patch.setattr(durable, name, self._wrapped(name))
+            patch.setattr(atomic, name, self._wrapped(name))
 
     def _wrapped(self, name: str):  # type: ignore[no-untyped-def]
-        real = getattr(durable, name)
+        real = getattr(atomic, name)
 
         def step(*arguments):  # type: ignore[no-untyped-def]
             self.steps += 1

@@ -8,7 +8,7 @@ from typing import Any
 import zipfile
 
 from imprinting import Archive, ArchiveLimits, ExampleStore, Importing, ImportReport, Skipped
-from imprinting.archive import Picture
+from imprinting.examples.archive import Picture
 from tests.imprinting.fakes import START
 
 NAME = "coral_imprint.json"

@@ -32,8 +32,8 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.coral_imprint import issues
-from custom_components.coral_imprint.embedding import Embedder, Extractor
-from custom_components.coral_imprint.engines import bank, downloads, extractor_files, extractors
+from custom_components.coral_imprint.core.embedding import Embedder, Extractor
+from custom_components.coral_imprint.extractors import choices, clutter_bank, downloads, extractor_files
 from tests.embedding.graphs import restart_random, separable
 
 from .file_server import FileServer
@@ -103,7 +103,7 @@ def custom_integration(enable_custom_integrations: None) -> None:
 @pytest.fixture(autouse=True)
 def small_banks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw as little as a bank takes: it is measured elsewhere."""
-    monkeypatch.setattr(bank, "COUNT", 32)
+    monkeypatch.setattr(clutter_bank, "COUNT", 32)
 
 
 @pytest.fixture
@@ -315,7 +315,7 @@ async def server(
         fixed_camera=None,
         kinds=None,
     )
-    for module in (extractor_files, extractors, issues):
+    for module in (extractor_files, choices, issues):
         monkeypatch.setattr(module, "CATALOGUE", {PUBLISHED: extractor})
     yield made
     await made.stop()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import hashlib
 from http import HTTPStatus
 
-from custom_components.coral_imprint.embedding import PublishedFile
+from custom_components.coral_imprint.core.embedding import PublishedFile
 
 HOST = "127.0.0.1"
 NAME = "net.tflite"

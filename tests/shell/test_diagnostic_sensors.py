@@ -10,9 +10,9 @@ from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 
-from custom_components.coral_imprint.classifiers import frames
-from custom_components.coral_imprint.engines.pace import Pace
-from custom_components.coral_imprint.imprinting import UnreadablePicture
+from custom_components.coral_imprint.classifiers.looking import frames
+from custom_components.coral_imprint.core.imprinting import UnreadablePicture
+from custom_components.coral_imprint.extractors.statistics import Pace
 
 from .conftest import FakeCamera, act, draw, settled, state, teach
 
@@ -143,7 +143,7 @@ async def test_an_engine_tells_its_pace(
         await go.wait()
         return await real(*camera)
 
-    monkeypatch.setattr("custom_components.coral_imprint.classifiers.shared.async_grab", slow)
+    monkeypatch.setattr("custom_components.coral_imprint.classifiers.looking.shared.async_grab", slow)
     for _ in range(3):
         freezer.tick(11)
         async_fire_time_changed(hass)

@@ -18,7 +18,7 @@ from pytest_homeassistant_custom_component.components.diagnostics import (
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.coral_imprint import system_health
-from custom_components.coral_imprint.embedding import devices
+from custom_components.coral_imprint.core.embedding import devices
 
 from .conftest import (
     CAMERA,
@@ -35,8 +35,8 @@ from .conftest import (
     teach,
 )
 from .cores import MODEL, Scripted, replies, serving
-from .test_edgetpu import WITH_COMPILER, device, on_device  # noqa: F401 - fixtures
-from .test_remote import TOKEN, engine_data, fails
+from .extractors.test_edge_tpu import WITH_COMPILER, device, on_device  # noqa: F401 - fixtures
+from .extractors.test_remote import TOKEN, engine_data, fails
 
 PRIVATE_WORDS = ("open", "closed", "Gate", "gate", "Driveway", "driveway")
 """Labels, the classifier's name, the camera's."""

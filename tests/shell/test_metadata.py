@@ -122,7 +122,7 @@ def test_hacs() -> None:
 
 def test_flows_translate_every_field_and_error() -> None:
     texts = read("translations/en.json")
-    from custom_components.coral_imprint.engines.extractors import Choice
+    from custom_components.coral_imprint.extractors.choices import Choice
     from custom_components.coral_imprint.flows import forms
     from custom_components.coral_imprint.flows.forms import classifier_schema, engine_schema
 
@@ -157,7 +157,7 @@ def test_flows_translate_every_field_and_error() -> None:
 def test_what_is_shown_of_runtimes_is_translated() -> None:
     texts = read("translations/en.json")
     from custom_components.coral_imprint.const import MODEL_ENGINE
-    from custom_components.coral_imprint.embedding.runtimes.choice import REASONS
+    from custom_components.coral_imprint.core.embedding.runtimes.choice import REASONS
 
     runtime = texts["entity"]["sensor"]["runtime"]
     assert runtime["state"].keys() == MODEL_ENGINE.keys()

@@ -15,9 +15,9 @@ from typing import Any
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
-from custom_components.coral_imprint import imprinting
-from custom_components.coral_imprint.embedding import EmbeddingError, errors as embedding_errors
-from custom_components.coral_imprint.imprinting import ImprintingError, errors as imprinting_errors
+from custom_components.coral_imprint.core import imprinting
+from custom_components.coral_imprint.core.embedding import EmbeddingError, errors as embedding_errors
+from custom_components.coral_imprint.core.imprinting import ImprintingError, errors as imprinting_errors
 
 from .metadata import CORE_FILES, HOUSE, SHELL_FILES, argument, calls, constants, placeholders, read, texts, tree
 

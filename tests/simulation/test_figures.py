@@ -41,9 +41,9 @@ from bench.figures_tables import (
     wrapped,
 )
 from embedding import CATALOGUE
-from embedding.frame import VERSION as FRAME
-from embedding.layout import VERSION as LAYOUT
-from imprinting.choosing import LEAST_OCCASIONS
+from embedding.pictures.decoding import VERSION as FRAME
+from embedding.pictures.layout import VERSION as LAYOUT
+from imprinting.heads.selection import LEAST_OCCASIONS
 
 REPORTS = load(ROOT)
 

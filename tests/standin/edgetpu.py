@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedding.network.model import Model, read_model
-from embedding.network.rewrite import cut_model
+from embedding.runtimes.rewrite import cut_model
 from tests.embedding.tflite_builder import GraphBuilder, Scale
 
 SOURCE: Final = Path(__file__).with_name("libedgetpu.c")

@@ -9,7 +9,7 @@ from homeassistant.util import raise_if_invalid_filename
 
 from ..const import EXPORTS_FOLDER
 from ..errors import translated
-from ..models import data_folder
+from ..settings import data_folder
 
 
 def exports_folder(hass: HomeAssistant) -> Path:

@@ -9,7 +9,7 @@ from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 
-from ..classifiers.frames import async_grab
+from ..classifiers.looking.frames import async_grab
 from ..const import ATTR_FILE, ATTR_IMAGE, ATTR_MEDIA, ATTR_MEDIA_CONTENT_ID
 from ..errors import translated
 

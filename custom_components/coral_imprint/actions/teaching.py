@@ -19,9 +19,9 @@ from ..const import (
     ATTR_KNOWN,
     ATTR_MEDIA,
 )
-from ..imprinting import Change, ExampleStore
+from ..core.imprinting import Change, ExampleStore
 from .action import CLASS, Action
-from .known import async_add_known
+from .known_classes import async_add_known
 from .pictures import async_picture
 
 _SECONDS = vol.All(cv.positive_time_period, vol.Range(max=cv.time_period(3600)))

@@ -10,8 +10,8 @@ from ..classifiers.coordinator import ClassifierCoordinator
 from ..const import ATTR_CLASS, ATTR_CLASSES, ATTR_FILE, ATTR_MEDIA_CONTENT_ID, ATTR_SEARCH
 from .action import Action
 from .archives import async_export_examples, async_import_examples
-from .exporting import async_export
-from .known import async_import, async_known_classes
+from .known_classes import async_import, async_known_classes
+from .models import async_export
 from .pictures import async_media_path
 
 

@@ -8,8 +8,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util import dt as dt_util
 
-from ..errors import core_errors_translated, translated
-from ..imprinting import (
+from ..core.imprinting import (
     Archive,
     ExampleStore,
     Importing,
@@ -19,6 +18,7 @@ from ..imprinting import (
     Written,
     write_archive,
 )
+from ..errors import core_errors_translated, translated
 from .coordinator import ClassifierCoordinator
 
 

@@ -13,21 +13,21 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 
 from ..const import CONF_LIMITS
-from ..embedding import EmbeddingError
-from ..engines.lens import Lens
+from ..core.embedding import EmbeddingError
+from ..core.imprinting import ExampleStore, ImprintingError
+from ..error_counts import Troubles
 from ..errors import as_update_failed, core_errors_translated, translated
-from ..imprinting import ExampleStore, ImprintingError
-from ..models import ClassifierSettings, stays_above_enter, with_options
-from ..troubles import Troubles
-from .checkup import Checkup
-from .frames import OWN, SAME_MOMENT, Frames
-from .gate import Gate
-from .judge import Judge, Reading
-from .learner import Learner
-from .lighting import lights
-from .occasions import Looks, Occasions
-from .refining import Refining
-from .shared import Shared
+from ..extractors.lens import Lens
+from ..settings import ClassifierSettings, stays_above_enter, with_options
+from .learning.learner import Learner
+from .learning.refiner import Refining
+from .looking.camera_monitor import Checkup
+from .looking.change_gate import Gate
+from .looking.frames import OWN, SAME_MOMENT, Frames
+from .looking.lighting import lights
+from .looking.scheduler import Looks, Occasions
+from .looking.scoring import Judge, Reading
+from .looking.shared import Shared
 
 __all__ = ["ClassifierCoordinator", "Reading"]
 

@@ -10,8 +10,8 @@ from homeassistant.helpers.sun import get_astral_observer
 from homeassistant.helpers.translation import async_get_translations
 
 from ..const import DOMAIN
+from ..core.imprinting import Example, Remark
 from ..errors import core_errors_translated
-from ..imprinting import Example, Remark
 from .coordinator import ClassifierCoordinator
 
 _HORIZON: Final = -0.833

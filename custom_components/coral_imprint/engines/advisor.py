@@ -15,15 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..classifiers.coordinator import ClassifierCoordinator
-from ..classifiers.rows import by_class
 from ..const import RUNTIME_EDGETPU, RUNTIME_REMOTE
-from ..embedding import DEFAULT, EmbeddingError, ModelError, PictureEmbedder, open_embedder
+from ..core.embedding import DEFAULT, EmbeddingError, ModelError, PictureEmbedder, open_embedder
+from ..core.imprinting import Advice, Candidate, Example, ImprintingError, Validation, advise, by_class, cross_validate
 from ..errors import as_home_assistant_error, translated
-from ..imprinting import Advice, Candidate, Example, ImprintingError, Validation, advise, cross_validate
-from ..models import cache_folder
+from ..extractors.choices import async_choices, async_source, title
+from ..extractors.lens import Lens
+from ..settings import cache_folder
 from .engine import Engine
-from .extractors import async_choices, async_source, title
-from .lens import Lens
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.util import dt as dt_util
 
 from ..classifiers.coordinator import ClassifierCoordinator
-from ..classifiers.shared import Shared
+from ..classifiers.looking.shared import Shared
 from ..const import DOMAIN, MODEL_ENGINE, SUBENTRY_CLASSIFIER
-from ..embedding import (
+from ..core.embedding import (
     BUILTIN,
     EmbeddingError,
     PictureEmbedder,
@@ -23,8 +23,15 @@ from ..embedding import (
     SelfTestFailed,
     errors as embedding_errors,
 )
-from ..embedding.edgetpu import embedder as edgetpu
-from ..imprinting import StoreFailed, bin_whole, purge
+from ..core.embedding.edgetpu import embedder as edgetpu
+from ..core.imprinting import StoreFailed, bin_whole, purge
+from ..error_counts import Troubles
+from ..extractors.choices import Source, async_provide, async_source_of
+from ..extractors.edge_tpu import DeviceWatch
+from ..extractors.litert import async_install_litert, litert_state
+from ..extractors.pool import Embedders
+from ..extractors.previous import FormerSettings
+from ..extractors.statistics import Pace
 from ..issues import (
     EXTRACTOR,
     REFUSED,
@@ -34,14 +41,7 @@ from ..issues import (
     async_report_runtime,
     async_settle,
 )
-from ..models import ClassifierSettings, EngineSettings, bin_folder, data_folder
-from ..troubles import Troubles
-from .edge_tpu import DeviceWatch
-from .embedders import Embedders
-from .extractors import Source, async_provide, async_source_of
-from .former import FormerSettings
-from .pace import Pace
-from .requirements import async_install_litert, litert_state
+from ..settings import ClassifierSettings, EngineSettings, bin_folder, data_folder
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from homeassistant.helpers.selector import EntitySelector, EntitySelectorConfig
 from homeassistant.util import dt as dt_util
 import voluptuous as vol
 
-from ..classifiers.frames import async_grab
+from ..classifiers.looking.frames import async_grab
 from ..const import CONF_CAMERA, CONF_REFERENCE_SINCE, DOMAIN
-from ..embedding import EmbeddingError
+from ..core.embedding import EmbeddingError
 
 
 class CameraRepairFlow(RepairsFlow):

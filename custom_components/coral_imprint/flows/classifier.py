@@ -10,8 +10,8 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.util import slugify
 
-from ..classifiers.frames import async_grab, resolve_camera
-from ..classifiers.triggers import resolved, stored
+from ..classifiers.looking.frames import async_grab, resolve_camera
+from ..classifiers.looking.triggers import resolved, stored
 from ..const import (
     BIN_FOLDER,
     CONF_BACKGROUND,
@@ -27,9 +27,9 @@ from ..const import (
     SECTION_WHEN,
     SUBENTRY_CLASSIFIER,
 )
-from ..embedding import EmbeddingError, Region
-from ..imprinting import ImprintingError, check_labels
-from ..models import data_folder, region_from_percent, stays_above_enter
+from ..core.embedding import EmbeddingError, Region
+from ..core.imprinting import ImprintingError, check_labels
+from ..settings import data_folder, region_from_percent, stays_above_enter
 from .forms import class_labels, classifier_schema, complete
 
 

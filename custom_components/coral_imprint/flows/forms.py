@@ -24,7 +24,7 @@ from homeassistant.helpers.selector import (
 from homeassistant.helpers.translation import async_get_translations
 import voluptuous as vol
 
-from ..classifiers.lighting import DOMAINS as LIGHT_DOMAINS
+from ..classifiers.looking.lighting import DOMAINS as LIGHT_DOMAINS
 from ..const import (
     ANY_DEVICE,
     BURST_OPTIONS,
@@ -58,9 +58,9 @@ from ..const import (
     THREADS,
     NumberOption,
 )
-from ..embedding import DEFAULT
-from ..engines.extractors import Choice
-from ..imprinting import KINDS
+from ..core.embedding import DEFAULT
+from ..core.imprinting import KINDS
+from ..extractors.choices import Choice
 
 
 def _number(option: NumberOption) -> NumberSelector:

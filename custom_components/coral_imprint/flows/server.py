@@ -9,10 +9,10 @@ from homeassistant.const import CONF_TOKEN, CONF_VERIFY_SSL
 from homeassistant.helpers.service_info.hassio import HassioServiceInfo
 
 from ..const import COMPILED, CONF_DISCOVERY, CONF_EXTRACTOR, CONF_RUNTIME, CONF_SERVERS, RUNTIME_REMOTE
-from ..embedding import EmbeddingError, errors as embedding_errors
-from ..engines.extractors import title
-from ..engines.servers import async_served_models, open_server_embedder
-from ..models import EngineSettings
+from ..core.embedding import EmbeddingError, errors as embedding_errors
+from ..extractors.choices import title
+from ..extractors.remote import async_served_models, open_server_embedder
+from ..settings import EngineSettings
 from .forms import model_schema, server_schema, token_schema
 
 _FIELDS: tuple[tuple[type[EmbeddingError], str], ...] = (

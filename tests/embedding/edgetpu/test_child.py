@@ -327,7 +327,7 @@ async def test_no_orphan_after_kill(tmp_path: Path) -> None:
     launcher.write_text(
         Path(sys.modules["embedding.edgetpu.child"].__file__ or "").with_name("launcher.py").read_text()
     )
-    core = str(Path(__file__).parents[3] / "custom_components" / "coral_imprint")
+    core = str(Path(__file__).parents[3] / "custom_components" / "coral_imprint" / "core")
     note = tmp_path / "pid"
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, str(launcher), str(note), env=os.environ | {"PYTHONPATH": core}

@@ -180,5 +180,5 @@ def test_nothing_is_loaded() -> None:
         "import sys; from embedding.devices import survey; survey();"
         "maps = open('/proc/self/maps').read(); sys.exit('edgetpu' in maps)"
     )
-    core = str(Path(__file__).parents[3] / "custom_components" / "coral_imprint")
+    core = str(Path(__file__).parents[3] / "custom_components" / "coral_imprint" / "core")
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": core})

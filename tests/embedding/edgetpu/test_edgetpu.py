@@ -16,7 +16,7 @@ from embedding.edgetpu.embedder import EdgeTPUEmbedder, EdgeTPUOptions, open_edg
 from embedding.errors import ModelError
 from embedding.network.model import read_model
 from tests.embedding.graphs import restart_random, separable
-from tests.embedding.pictures import encode, scene
+from tests.embedding.sample_pictures import encode, scene
 from tests.standin.edgetpu import COMPILER, StandIn, compiled, twin
 
 pytestmark = [

@@ -11,13 +11,13 @@ import sys
 
 import pytest
 
-from embedding import testcard
 from embedding.edgetpu.child import Child, Command, Patience
 from embedding.edgetpu.client import ChildClient
 from embedding.edgetpu.fallback import InThread
 from embedding.edgetpu.twins import compare
 from embedding.errors import ServerUnreachable
 from embedding.network.model import read_model
+from embedding.pictures import test_pictures
 from embedding.runtimes.litert import LiteRTRuntime
 from tests.embedding.graphs import restart_random, separable
 from tests.standin.edgetpu import COMPILER, StandIn, compiled, twin
@@ -30,7 +30,7 @@ pytestmark = [
 ]
 
 MODEL = "small_edgetpu"
-CORE = Path(__file__).parents[3] / "custom_components" / "coral_imprint"
+CORE = Path(__file__).parents[3] / "custom_components" / "coral_imprint" / "core"
 QUICK = Patience(start=20, watch=0.2, answer=1, misses=3, grace=0.5, first_pause=0.02, longest_pause=0.05)
 
 
@@ -116,7 +116,7 @@ async def test_library_that_does_not_load(command: Command, standin: StandIn) ->
 async def test_abort_is_an_error_of_the_client(command: Command, standin: StandIn, data: bytes) -> None:
     """The picture under way is told at once; the same client works with the next process."""
     model = read_model(data)
-    pixels = testcard.pictures(model.input_size)[0]
+    pixels = test_pictures.pictures(model.input_size)[0]
     async with running(command) as (child, log), client_of(child) as client:
         await log.state("serving")
         before = await client.embed(pixels)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from embedding import testcard
 from embedding.edgetpu.twins import SHARED_LEAST, SHARED_MEAN, Likeness, compare
 from embedding.errors import SelfTestFailed
+from embedding.pictures import test_pictures
 
 SIZE = (12, 9)
 
@@ -55,7 +55,7 @@ async def test_angles(degrees: float, share: bool) -> None:
 
 def test_one_bad_picture_is_enough() -> None:
     """A good mean does not outweigh a picture that is off."""
-    cosines = [1.0] * len(testcard.NAMES)
+    cosines = [1.0] * len(test_pictures.NAMES)
     good = Likeness((*cosines[1:], SHARED_LEAST))
     assert good.mean > SHARED_MEAN and good.may_share
     assert not replace(good, cosines=(*cosines[1:], SHARED_LEAST - 0.001)).may_share
@@ -64,7 +64,7 @@ def test_one_bad_picture_is_enough() -> None:
 async def test_as_dict() -> None:
     """Diagnostics are JSON, and name each picture."""
     report = json.loads(json.dumps((await compare(Turned(), Turned(5), SIZE)).as_dict()))
-    assert set(report["cosines"]) == set(testcard.NAMES)
+    assert set(report["cosines"]) == set(test_pictures.NAMES)
     assert report["may_share"] is True
     assert report["least"] <= report["mean"] <= 1
 

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from embedding.network.model import read_model
-from embedding.network.rewrite import cut_model
-from tests.embedding.test_parity import SHARED
+from embedding.runtimes.rewrite import cut_model
+from tests.embedding.runtimes.test_parity import SHARED
 
 from .running import Running, kserve, mlserver, ours
 

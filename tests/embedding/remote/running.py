@@ -158,6 +158,6 @@ def ours(extractor: Path, folder: Path, *options: str) -> Iterator[Running]:
     """Run this project's server with an extractor."""
     (port, *_) = free_ports()
     command = (sys.executable, "-m", "embedding.server", "--models", extractor, "--port", str(port), *options)
-    url, more = f"http://127.0.0.1:{port}", {"PYTHONPATH": str(ROOT / "custom_components" / "coral_imprint")}
+    url, more = f"http://127.0.0.1:{port}", {"PYTHONPATH": str(ROOT / "custom_components" / "coral_imprint" / "core")}
     with _process("ours", command, url, folder, [OUR_MODEL], more) as running:
         yield running

@@ -11,8 +11,8 @@ from aiohttp import web
 import numpy as np
 from numpy.typing import NDArray
 
+from embedding.protocol.messages import JSON_LENGTH, InferResponse, decode_request, encode_response, read_json_length
 from embedding.remote import Access, ModelOptions, Pace, RemoteEmbedder, open_remote_embedder
-from embedding.serving.protocol import JSON_LENGTH, InferResponse, decode_request, encode_response, read_json_length
 
 MODEL = "blocks"
 SIDE = 32

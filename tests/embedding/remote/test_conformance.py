@@ -15,14 +15,14 @@ import pytest
 
 from embedding.embedder import open_embedder
 from embedding.errors import NoSuchModel, PixelRangeUnknown, SelfTestFailed, ServerError
-from embedding.frame import WHOLE, Region
 from embedding.interface import PictureEmbedder
 from embedding.network.model import read_model
+from embedding.pictures.decoding import WHOLE, Region
 from embedding.remote import ModelOptions, open_remote_embedder, served_models
 from embedding.remote.embedder import RemoteEmbedder
 from embedding.runtimes import selftest
 from embedding.runtimes.litert import LiteRTRuntime
-from tests.embedding.pictures import encode, scene
+from tests.embedding.sample_pictures import encode, scene
 
 from .running import OUR_MODEL, ROOT, SERVERS, Running, environment
 from .servers.dresses import DRESSES

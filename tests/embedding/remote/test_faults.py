@@ -27,7 +27,7 @@ from embedding.errors import (
     UnusableAnswer,
 )
 from embedding.remote import Access, RemoteEmbedder, open_remote_embedder
-from tests.embedding.pictures import encode, scene
+from tests.embedding.sample_pictures import encode, scene
 
 from .running import free_ports
 from .scripted import LENGTH, MODEL, Fault, Scripted, after, drop, hang, opened, replies, serving, trickle

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import pytest
 
 from embedding.errors import InvalidAddress, PixelRangeUnknown, UnsupportedModel, UnusableAnswer
+from embedding.protocol.messages import InferResponse, Message, decode_request, encode_response
 from embedding.remote.address import Address
 from embedding.remote.answers import ModelInfo, TensorInfo, read_error, read_model, read_names
 from embedding.remote.contract import Contract, model_path
@@ -20,7 +21,6 @@ from embedding.remote.negotiation import propose
 from embedding.remote.notes import identity
 from embedding.remote.settings import ModelOptions
 from embedding.remote.statuses import BUSY_WAIT, LONGEST_WAIT, read_wait
-from embedding.serving.protocol import InferResponse, Message, decode_request, encode_response
 
 RANDOM = np.random.default_rng(3)
 
@@ -272,7 +272,7 @@ def test_notes_do_not_grow_for_ever(tmp_path: Path) -> None:
 def test_aiohttp_is_imported_on_use() -> None:
     """The core works without it as long as no server is used."""
     script = "import sys; import embedding.remote; sys.exit('aiohttp' in sys.modules)"
-    core = Path(__file__).parents[3] / "custom_components" / "coral_imprint"
+    core = Path(__file__).parents[3] / "custom_components" / "coral_imprint" / "core"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=core)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from embedding.errors import ModelChanged, ServerBusy, ServerError, ServerUnreachable
 from embedding.remote import Access, Pace, RemoteEmbedder, open_remote_embedder
-from tests.embedding.pictures import encode, scene
+from tests.embedding.sample_pictures import encode, scene
 
 from .running import free_ports
 from .scripted import MODEL, SIDE, Fault, Scripted, drop, hang, replies, serving

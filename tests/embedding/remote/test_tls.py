@@ -12,7 +12,7 @@ import pytest
 
 from embedding.errors import ServerUntrusted
 from embedding.remote import Access, open_remote_embedder
-from tests.embedding.pictures import encode, scene
+from tests.embedding.sample_pictures import encode, scene
 
 from .scripted import MODEL, Scripted
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from embedding.errors import ServerBusy, UnsupportedModel
-from tests.embedding.pictures import scene
+from tests.embedding.sample_pictures import scene
 
 from .scripted import SIDE, Scripted, embed, opened
 

@@ -16,9 +16,9 @@ from embedding.errors import (
     ServerUnreachable,
     UnusableAnswer,
 )
+from embedding.protocol.messages import JSON_LENGTH, Message
 from embedding.remote.settings import METADATA_LIMIT, Access
 from embedding.remote.wire import Wire
-from embedding.serving.protocol import JSON_LENGTH, Message
 
 LIMIT = 4096
 PICTURE = Message(b"{}" + bytes(600_000), 2)

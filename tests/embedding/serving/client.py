@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedding.serving.protocol import InferRequest, Message, decode_response, encode_request, read_json_length
+from embedding.protocol.messages import InferRequest, Message, decode_response, encode_request, read_json_length
 
 ROOT = Path(__file__).parents[3]
-CORE = ROOT / "custom_components" / "coral_imprint"
+CORE = ROOT / "custom_components" / "coral_imprint" / "core"
 PATIENCE = 60.0
 """Seconds for what takes one on a machine that does nothing else."""
 

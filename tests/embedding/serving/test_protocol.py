@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
-from embedding.serving.protocol import (
+from embedding.protocol.messages import (
     MOST_JSON,
     InferRequest,
     InferResponse,
@@ -23,7 +23,7 @@ from embedding.serving.protocol import (
     encode_response,
     read_json_length,
 )
-from embedding.serving.tensors import DTYPES, ProtocolError, datatype_of
+from embedding.protocol.tensors import DTYPES, ProtocolError, datatype_of
 
 SHAPES = arrays.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5)
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embedding import layout
 from embedding.network.model import read_model
+from embedding.pictures import layout
 from embedding.runtimes.litert import LiteRTRuntime
 from embedding.runtimes.portable import PortableRuntime
 from embedding.serving.worker import unit

@@ -1,0 +1,1 @@
+"""What a classifier learns from its examples, and what it keeps of that."""

@@ -1,0 +1,391 @@
+"""What one classifier has learned from its examples: head, plausibility, thresholds.
+
+Teaching changes it one step at a time (a lock); looking only reads `Learner.learned`, which is replaced as a whole.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+import logging
+from typing import Final
+
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant
+from homeassistant.util import dt as dt_util
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.embedding import BUILTIN
+from ...core.imprinting import (
+    Bank,
+    EmbeddingCache,
+    Evaluation,
+    Example,
+    ExampleStore,
+    Head,
+    HeadVersions,
+    LearnedClass,
+    Odd,
+    Plausibility,
+    Rows,
+    Rules,
+    StoreFailed,
+    Thresholds,
+    Version,
+    as_rules,
+    choose,
+    fit_plausibility,
+)
+from ...extractors.clutter_bank import async_draw_foreign, async_make_bank
+from ...extractors.lens import Lens
+from ...settings import ClassifierSettings
+from .examples import Examples, batches
+from .expectations import as_decided, evaluate_head, expect, learn_thresholds, review
+from .head_versions import keep_head, load_head
+
+_LOGGER = logging.getLogger(__name__)
+
+_VERSIONS_FOLDER: Final = ".heads"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the examples are embedded for the lens that is to be used next."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What looks are answered by; never changes."""
+
+    lens: Lens
+    """What looks go through."""
+    head: Head | None = None
+    """None while no example is embedded."""
+    plausibility: Plausibility | None = None
+    """What a look has to be near to. None while the bank isn't ready, where nothing is to be rejected, and for the built-in
+    extractor, whose embeddings don't tell foreign pictures well enough."""
+    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
+    """By class id, for the budget of false alarms; empty without one, and until they are learned."""
+    restored: int | None = None
+    """The version that the user restored; None where the examples answer."""
+
+    def rules(self, rules: Rules) -> Rules:
+        """Return the decision's rules with the thresholds that were learned."""
+        return replace(rules, per_class=as_rules(rules, self.thresholds)) if self.thresholds else rules
+
+
+class Learner:
+    """The learning half of a classifier."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        settings: ClassifierSettings,
+        on_progress: CALLBACK_TYPE,
+        on_imprinted: CALLBACK_TYPE,
+    ) -> None:
+        """Prepare; async_load reads, async_open makes it usable.
+
+        ``on_progress`` hears when progress or what is to be reviewed changed, ``on_imprinted`` when there is an imprint to refine.
+        """
+        self._hass = hass
+        self.settings = settings
+        """Replaced when they change; what was learned follows when it is imprinted or refined the next time."""
+        self._on_progress = on_progress
+        self._on_imprinted = on_imprinted
+        self.examples = Examples(hass, settings)
+        self._versions: HeadVersions
+        self._cache: EmbeddingCache
+        self.learned: Learned
+        self._bank: tuple[str, Bank] | None = None
+        """The fingerprint that the bank belongs to, and the bank."""
+        self.progress: Progress | None = None
+        """None while no other lens is being prepared."""
+        self.to_review: tuple[Odd, ...] | None = None
+        """Examples that the others speak against; None before that was worked out."""
+        self._why = "imprint"
+        """The action that changed what was taught last."""
+        self._teaching = asyncio.Lock()
+
+    @property
+    def classes(self) -> Mapping[str, LearnedClass]:
+        """Classes by id, oldest first."""
+        return self.examples.classes
+
+    @property
+    def percent_embedded(self) -> int:
+        """How many of the examples are embedded for the lens that is to be used, in percent."""
+        progress = self.progress
+        return 100 if progress is None else 100 * progress.done // max(1, progress.total)
+
+    # --- begin ---------------------------------------------------------------------------------------------------
+
+    async def async_load(self) -> None:
+        """Read the examples and which heads there were. Raises StoreFailed."""
+        await self.examples.async_load()
+        folder = self.examples.root / _VERSIONS_FOLDER
+        self._versions = await self._hass.async_add_executor_job(HeadVersions, folder, dt_util.utcnow)
+
+    async def async_is_ready(self, lens: Lens) -> bool:
+        """Return whether the embedding of every example through a lens is at hand. Raises StoreFailed."""
+        return not self.examples.missing(await self.examples.async_open(lens))
+
+    async def async_open(self, lens: Lens) -> None:
+        """Use a lens; imprint from the embeddings at hand where it is the one last used, or where none is missing.
+
+        Raises StoreFailed.
+        """
+        self._cache = await self.examples.async_open(lens)
+        self.learned = Learned(lens)
+        in_use = self.examples.in_use
+        if (in_use and in_use.fingerprint == lens.fingerprint) or not self.examples.missing(self._cache):
+            self._use_imprint(await self._hass.async_add_executor_job(self._opened, lens, self._cache))
+
+    # --- teach ---------------------------------------------------------------------------------------------------
+
+    async def async_add_example(self, class_id: str, picture: bytes) -> Example:
+        """File a picture under a class: durable on return, embedded, not yet imprinted.
+
+        Raises UnknownClass, UnreadablePicture, StoreFailed.
+        """
+        async with self._teaching:
+            example = await self.examples.async_add(class_id, picture)
+            await self.examples.async_embed([example], self.learned.lens, self._cache)
+            self._why = "capture_example"
+            return example
+
+    async def async_imprint(self, *, anew: bool = False) -> None:
+        """Embed what has no embedding yet and imprint every class.
+
+        ``anew`` notices pictures that appeared in or vanished from the folders first, and lets the examples answer where
+        a version was restored. Raises EmbeddingError, StoreFailed.
+        """
+        async with self._teaching:
+            if anew:
+                await self.examples.async_rescan()
+                await self._hass.async_add_executor_job(self._versions.unpin)
+                self._why = "imprint"
+            await self._async_imprint(self.learned.lens, self._cache)
+
+    async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT], why: str) -> ResultT:
+        """Change the store (classes, labels) and imprint what is left; ``why`` is the action's name.
+
+        Raises what the store raises, and as async_imprint.
+        """
+        async with self._teaching:
+            result = await self.examples.async_change(change)
+            self._why = why
+            await self._async_imprint(self.learned.lens, self._cache)
+        return result
+
+    @asynccontextmanager
+    async def async_filing(self, why: str | None) -> AsyncIterator[Examples]:
+        """Keep others from changing the examples while many are filed or read; ``why`` is the action's name, if it changes any.
+
+        Nothing is embedded or imprinted by this: ``async_move`` does both.
+        """
+        async with self._teaching:
+            self._why = why or self._why
+            yield self.examples
+
+    async def async_erase(self, example_id: str, why: str) -> None:
+        """Remove an example for good and imprint what is left. Raises UnknownExample, and as async_imprint."""
+        async with self._teaching:
+            self._why = why
+            try:
+                await self._hass.async_add_executor_job(self.examples.erase, example_id, self._versions)
+            finally:
+                await self._async_imprint(self.learned.lens, self._cache)
+
+    async def _async_imprint(self, lens: Lens, cache: EmbeddingCache) -> None:
+        """Embed what is missing through a lens, imprint, and answer by that: lens and head are replaced together."""
+        await self.examples.async_embed_missing(lens, cache)
+        learned = await self._hass.async_add_executor_job(self._imprint, lens, cache)
+        self._cache = cache
+        self._use_imprint(learned)
+
+    def _imprint(self, lens: Lens, cache: EmbeddingCache) -> Learned:
+        """Imprint from the embeddings at hand, which are those in use from then on. Blocking."""
+        self.examples.settle(lens, cache)
+        rows = self.examples.rows(cache)
+        if (head := self.examples.known.imprint(rows, lens, self.classes)) is None:
+            return Learned(lens)
+        learned = Learned(lens, head, self._judge(lens, rows) if rows.covers(head.classes) else None)
+        pinned = self._versions.pinned(self.examples.taught)
+        restored = load_head(self._versions, pinned, lens.fingerprint, self.settings.name)
+        return replace(learned, head=restored, restored=pinned.number) if pinned and restored else learned
+
+    def _opened(self, lens: Lens, cache: EmbeddingCache) -> Learned:
+        """Imprint; answer by the head that did before, where it was learned from the same. Blocking."""
+        learned = self._imprint(lens, cache)
+        if learned.restored is not None or learned.head is None:
+            return learned
+        before = self._versions.current(self.examples.taught)
+        head = load_head(self._versions, before, lens.fingerprint, self.settings.name)
+        # Without an example, a class may be known since, or no more.
+        return replace(learned, head=head) if head and {*head.classes} == {*learned.head.classes} else learned
+
+    def _use_imprint(self, learned: Learned) -> None:
+        """Answer with an imprint, which is there at once, until a better head was learned."""
+        self.learned = learned
+        self._on_imprinted()
+
+    # --- refine --------------------------------------------------------------------------------------------------
+
+    async def async_refine(self) -> None:
+        """Learn what is plausible, the kind of head that the user fixed or that the examples speak for, and thresholds.
+
+        Takes up to some seconds in a thread. What was imprinted meanwhile is left alone: it is refined next. Raises
+        EmbeddingError, StoreFailed.
+        """
+        learned = self.learned
+        if learned.head is None:
+            self.to_review = ()
+            return
+        rows = await self._hass.async_add_executor_job(self.examples.rows, self._cache)
+        if self.learned is not learned:
+            return
+        if learned.restored is None:
+            refined = await self._hass.async_add_executor_job(self._refine, learned, rows)
+            if self.learned is not learned:
+                return
+            self.learned = learned = refined
+            await self._hass.async_add_executor_job(self._keep, learned, rows)
+        self.to_review = await self._hass.async_add_executor_job(review, learned.head, rows)
+        self._on_progress()
+        if self._wants_bank(learned) and learned.head and rows.covers(learned.head.classes):
+            self._bank = (learned.lens.fingerprint, await async_make_bank(self._hass, learned.lens))
+            plausibility = await self._hass.async_add_executor_job(self._judge, learned.lens, rows)
+            if self.learned is learned:
+                self.learned = replace(learned, plausibility=plausibility)
+
+    def _refine(self, learned: Learned, rows: Rows) -> Learned:
+        """Learn a better head where there is one, and its thresholds. Blocking."""
+        kind, head = self.settings.head, learned.head
+        if head and kind != head.kind and len(rows.vectors) > 1 and rows.covers(head.classes):
+            chosen = choose(rows.vectors, rows.occasions, kind)
+            # Where the examples can't say which kind is better, none is changed to unasked.
+            if kind is not None or chosen.validations:
+                head = chosen.head
+        return replace(
+            learned, head=head, thresholds=learn_thresholds(head, rows, self.settings, self._background) if head else {}
+        )
+
+    @property
+    def _background(self) -> frozenset[str]:
+        return frozenset(one.id for one in self.classes.values() if one.background)
+
+    def _wants_bank(self, learned: Learned) -> bool:
+        return self.settings.reject_foreign and not learned.plausibility and learned.lens.embedder.runtime != BUILTIN
+
+    def _judge(self, lens: Lens, rows: Rows) -> Plausibility | None:
+        """Learn what is plausible, where the lens's bank is at hand. Blocking."""
+        if not self.settings.reject_foreign or self._bank is None or self._bank[0] != lens.fingerprint:
+            return None
+        return fit_plausibility(rows.vectors, self._bank[1], rows.occasions)
+
+    # --- versions ------------------------------------------------------------------------------------------------
+
+    @property
+    def versions(self) -> list[Version]:
+        """The heads that answered, newest first, as far as they are kept."""
+        return self._versions.versions
+
+    def _keep(self, learned: Learned, rows: Rows) -> None:
+        """Keep a head as a version. Blocking."""
+        assert learned.head
+        taught, name = self.examples.taught, self.settings.name
+        keep_head(
+            self._versions, learned.head, learned.lens.fingerprint, rows=rows, taught=taught, why=self._why, name=name
+        )
+
+    async def async_restore(self, number: int) -> None:
+        """Answer by an earlier version until something is taught. Raises UnknownVersion, UnusableHead, StoreFailed."""
+        async with self._teaching:
+            learned = self.learned
+
+            def restore() -> Head:
+                return self._versions.restore(
+                    number, lambda packed: Head.load(packed, learned.lens.fingerprint), self.examples.taught
+                )
+
+            head = await self._hass.async_add_executor_job(restore)
+            self.learned = replace(learned, head=head, thresholds={}, restored=number)
+
+    # --- another lens --------------------------------------------------------------------------------------------
+
+    async def async_move(self, lens: Lens) -> None:
+        """Embed every example through another lens, then use that; the present one answers until then.
+
+        May be cancelled at any time: what was embedded is kept, and the next move goes on from there. Raises
+        EmbeddingError, StoreFailed.
+        """
+        try:
+            cache = await self.examples.async_open(lens)
+            await self._async_fill(lens, cache)
+            async with self._teaching:
+                await self._async_imprint(lens, cache)  # with what was taught meanwhile
+                self.examples.close_all_but(lens)
+        finally:
+            self._set_progress(None)
+
+    async def _async_fill(self, lens: Lens, cache: EmbeddingCache) -> None:
+        """Embed the examples of this moment, telling how far it is; teaching goes on meanwhile."""
+        total, missing = len(self.examples), self.examples.missing(cache)
+        done = total - len(missing)
+        for batch in batches(missing):
+            self._set_progress(Progress(done, total))
+            done += len(batch)
+            try:
+                await self.examples.async_embed(batch, lens, cache)
+            except StoreFailed as err:
+                # Removed under our eyes, perhaps; if not, imprinting in the end says what is wrong.
+                _LOGGER.debug("%s: examples not embedded yet: %s", self.settings.name, err)
+
+    def _set_progress(self, progress: Progress | None) -> None:
+        if progress != self.progress:
+            self.progress = progress
+            self._on_progress()
+
+    async def async_embeddings(
+        self, lens: Lens, on_example: Callable[[], None] | None = None
+    ) -> list[tuple[Example, NDArray[np.float32]]]:
+        """Return every example with its embedding through any lens. Raises EmbeddingError, StoreFailed."""
+        found = await self.examples.async_embeddings(lens, on_example)
+        if self.progress is None:
+            self.examples.close_all_but(self.learned.lens)
+        return found
+
+    # --- evaluate ------------------------------------------------------------------------------------------------
+
+    async def async_evaluate(self, conditions: Callable[[Example], str]) -> tuple[Evaluation, dict[str, Thresholds]]:
+        """Work out from the examples alone how good the head is, and what may be expected of the thresholds in use.
+
+        ``conditions`` says under which an example was taken; it is called in a thread. Raises EmbeddingError, StoreFailed.
+        """
+        async with self._teaching:
+            await self.examples.async_embed_missing(self.learned.lens, self._cache)
+        lens = self.learned.lens
+        # To the built-in extractor everything drawn looks like something: that says nothing about photographs.
+        foreign = None if lens.embedder.runtime == BUILTIN else await async_draw_foreign(self._hass, lens)
+        return await self._hass.async_add_executor_job(self._evaluate, conditions, foreign)
+
+    def _evaluate(
+        self, conditions: Callable[[Example], str], foreign: NDArray[np.float32] | None
+    ) -> tuple[Evaluation, dict[str, Thresholds]]:
+        rows, learned = self.examples.rows(self._cache), self.learned
+        expected = dict(learned.thresholds) or expect(learned.head, rows, self.settings, self._background)
+        bank = self._bank[1] if learned.plausibility and self._bank else None
+        found = evaluate_head(
+            learned.head,
+            rows,
+            self.classes,
+            judge=as_decided(learned.rules(self.settings.rules), bank),
+            expected=expected,
+            conditions=conditions,
+            foreign=foreign if len(rows.vectors) > 1 else None,
+        )
+        return found, expected

@@ -1,0 +1,1 @@
+"""When a classifier looks, at what, and what it finds."""

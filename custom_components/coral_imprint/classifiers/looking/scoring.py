@@ -1,0 +1,73 @@
+"""From an embedding to what the classifier says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+
+from homeassistant.util import dt as dt_util
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.imprinting import Decision, Rules, Scores, Verdict
+from ..learning.learner import Learned
+from .health import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a look found."""
+
+    picture: bytes
+    taken: datetime
+    """When the frame was fetched, UTC."""
+    scores: Scores | None
+    """None while no class has been taught."""
+    verdict: Verdict
+    camera_problem: Problem | None = None
+    """What is wrong with the camera; None where nothing is."""
+
+
+class Judge:
+    """Scores and decides, look after look."""
+
+    def __init__(self, rules: Rules) -> None:
+        """Know nothing yet."""
+        self._decision = Decision(rules)
+        self._failing_since: float | None = None
+
+    def failed(self, hold: float) -> Verdict | None:
+        """Take in that a look failed: after an outage of more than ``hold`` seconds, what was known isn't worth keeping.
+
+        Returns the verdict that there is none then, else None.
+        """
+        now = monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        return self._decision.reset() if now - self._failing_since > hold else None
+
+    def forget(self, class_id: str) -> None:
+        """Take in that a class was removed."""
+        self._decision.forget(class_id)
+
+    def reading(
+        self, picture: bytes, vector: NDArray[np.float32], learned: Learned, rules: Rules, taught: str | None = None
+    ) -> Reading:
+        """Score and decide.
+
+        ``vector``, (length,), is the picture's through the lens of ``learned``; ``taught`` the class that the user has just said
+        it shows.
+        """
+        self._failing_since = None
+        scores = learned.head.score(vector) if learned.head else None
+        margins = learned.plausibility.margins(vector) if learned.plausibility else None
+        self._decision.rules = learned.rules(rules)
+        return Reading(picture, dt_util.utcnow(), scores, self._decide(scores, margins, taught))
+
+    def _decide(self, scores: Scores | None, margins: Mapping[str, float] | None, taught: str | None) -> Verdict:
+        if scores is None or (scores.best is None and margins is None):
+            # Nothing taught, or nothing to tell it from.
+            return self._decision.reset()
+        if taught is not None:
+            return self._decision.tell(taught, monotonic())
+        return self._decision.update(scores, monotonic(), margins)

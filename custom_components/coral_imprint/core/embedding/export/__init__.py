@@ -1,0 +1,1 @@
+"""A classifier as a file: the head appended to its network, and what such files and networks know."""

@@ -1,0 +1,1 @@
+"""From the scores of looks to one class that does not flap."""

@@ -1,0 +1,1 @@
+"""What is made from the examples and kept beside them: embeddings, heads, known classes."""

@@ -1,0 +1,1 @@
+"""What the examples say of the classifier that they teach."""
