@@ -26,7 +26,7 @@ from embedding.protocol.messages import InferResponse, encode_response
 from embedding.remote.address import Address
 from embedding.remote.contract import Contract
 from embedding.remote.endpoint import Endpoint
-from embedding.remote.http import Http
+from embedding.remote.http_transport import Http
 from embedding.remote.settings import Access, ModelOptions
 
 Pixels = NDArray[np.uint8]

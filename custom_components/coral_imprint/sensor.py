@@ -16,7 +16,7 @@ from homeassistant.helpers.typing import StateType
 from .classifiers.coordinator import ClassifierCoordinator
 from .classifiers.looking.health import Problem
 from .const import DOMAIN, MODEL_ENGINE
-from .core.embedding.edgetpu import embedder as edgetpu
+from .core.embedding.edgetpu import edgetpu_embedder as edgetpu
 from .engines.engine import Engine, EngineConfigEntry
 from .entity import ClassEntity, ClassifierEntity, async_setup_classes, async_setup_described
 from .extractors.choices import title

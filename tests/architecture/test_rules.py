@@ -30,7 +30,7 @@ RUNTIME_DOORS = {"core/embedding/runtimes/litert.py", "core/embedding/serving/de
 SCHEMA_DOOR = {f"core/embedding/{name}.py" for name in ("export/append", "network/writer", "network/graph")}
 # HTTP is no dependency of the core: only the server's program needs it, and the client where an engine is on one.
 HTTP_DOORS = {
-    "core/embedding/remote/http.py",
+    "core/embedding/remote/http_transport.py",
     "core/embedding/server.py",
     *(f"core/embedding/serving/{name}.py" for name in ("application", "connections")),
 }
@@ -40,10 +40,10 @@ DISK_DOORS = {
     "core/embedding/published/catalogue.py",  # reads its entries, and published files to verify them
     "core/embedding/published/download.py",  # writes published files
     "core/embedding/embedder.py",  # reads the extractor's file
-    "core/embedding/edgetpu/pipes.py",  # opens the pipe to the server's process
+    "core/embedding/edgetpu/process_pipes.py",  # opens the pipe to the server's process
     "core/embedding/devices.py",  # looks for Edge TPUs in sysfs
     "core/embedding/edgetpu/private_folder.py",  # makes the folder of the server's socket
-    "core/embedding/remote/notes.py",  # notes what servers' models were
+    "core/embedding/remote/model_notes.py",  # notes what servers' models were
     "core/embedding/serving/auth.py",  # reads the token
     "core/embedding/serving/listening.py",  # makes and removes the socket
     "core/embedding/serving/models.py",  # reads extractors

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from embedding.network.model import Model
 from embedding.runtimes.portable import PortableRuntime, program
 from embedding.runtimes.portable.codes import Call, Codes, Floats
+from embedding.runtimes.portable.compiled_graph import Graph
 from embedding.runtimes.portable.convolution import Convolution, DepthwiseConvolution
 from embedding.runtimes.portable.elementwise import Add, Concatenation, Pad, Rescale, Reshape
-from embedding.runtimes.portable.graph import Graph
 from embedding.runtimes.portable.kernel import Kernel
 from embedding.runtimes.portable.reduction import AveragePool, FullyConnected, GlobalMean, Softmax
 

@@ -23,7 +23,7 @@ from ..core.embedding import (
     SelfTestFailed,
     errors as embedding_errors,
 )
-from ..core.embedding.edgetpu import embedder as edgetpu
+from ..core.embedding.edgetpu import edgetpu_embedder as edgetpu
 from ..core.imprinting import StoreFailed, bin_whole, purge
 from ..error_counts import Troubles
 from ..extractors.choices import Source, async_provide, async_source_of

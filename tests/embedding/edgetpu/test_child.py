@@ -219,7 +219,7 @@ async def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_noise_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     """Ten thousand lines are read, so that the child does not block, but neither kept nor logged."""
-    caplog.set_level("DEBUG", "embedding.edgetpu.pipes")
+    caplog.set_level("DEBUG", "embedding.edgetpu.process_pipes")
     async with running("noise=10000") as (child, log):
         await log.state("serving")
         async with asyncio.timeout(10):
@@ -227,7 +227,7 @@ async def test_noise_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
                 await asyncio.sleep(0.01)
         assert len(child.lines) == 50
         assert child.lines[-2].startswith("line 9999")
-    assert sum(record.name == "embedding.edgetpu.pipes" for record in caplog.records) <= 101
+    assert sum(record.name == "embedding.edgetpu.process_pipes" for record in caplog.records) <= 101
 
 
 async def test_nothing_leaks() -> None:

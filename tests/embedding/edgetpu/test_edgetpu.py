@@ -12,7 +12,7 @@ import pytest
 
 from embedding import WHOLE, Region, RuntimeUnavailable, UnsupportedModel, open_embedder
 from embedding.edgetpu.child import Patience
-from embedding.edgetpu.embedder import EdgeTPUEmbedder, EdgeTPUOptions, open_edgetpu_embedder
+from embedding.edgetpu.edgetpu_embedder import EdgeTPUEmbedder, EdgeTPUOptions, open_edgetpu_embedder
 from embedding.errors import ModelError
 from embedding.network.model import read_model
 from tests.embedding.graphs import restart_random, separable

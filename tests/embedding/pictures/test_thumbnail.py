@@ -10,7 +10,7 @@ from PIL import Image
 import pytest
 
 from embedding import Region, Seen, Wanted, open_embedder, thumbnail, thumbnail_change
-from embedding.runtimes.portable.runtime import PortableRuntime
+from embedding.runtimes.portable.portable_runtime import PortableRuntime
 from tests.embedding import sample_pictures
 from tests.embedding.graphs import restart_random, separable
 

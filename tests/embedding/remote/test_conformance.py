@@ -19,7 +19,7 @@ from embedding.interface import PictureEmbedder
 from embedding.network.model import read_model
 from embedding.pictures.decoding import WHOLE, Region
 from embedding.remote import ModelOptions, open_remote_embedder, served_models
-from embedding.remote.embedder import RemoteEmbedder
+from embedding.remote.remote_embedder import RemoteEmbedder
 from embedding.runtimes import selftest
 from embedding.runtimes.litert import LiteRTRuntime
 from tests.embedding.sample_pictures import encode, scene

@@ -17,8 +17,8 @@ from embedding.remote.address import Address
 from embedding.remote.answers import ModelInfo, TensorInfo, read_error, read_model, read_names
 from embedding.remote.contract import Contract, model_path
 from embedding.remote.identity import Probe
+from embedding.remote.model_notes import identity
 from embedding.remote.negotiation import propose
-from embedding.remote.notes import identity
 from embedding.remote.settings import ModelOptions
 from embedding.remote.statuses import BUSY_WAIT, LONGEST_WAIT, read_wait
 

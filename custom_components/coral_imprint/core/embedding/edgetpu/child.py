@@ -15,9 +15,9 @@ import signal
 import sys
 from typing import Final, Literal, TypeAlias
 
-from .pipes import Leash, Lines
 from .private_folder import PrivateFolder
 from .process import Process
+from .process_pipes import Leash, Lines
 
 _LOGGER = logging.getLogger(__name__)
 

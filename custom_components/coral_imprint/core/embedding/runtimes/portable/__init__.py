@@ -1,5 +1,5 @@
 """The portable runtime: TFLite graphs executed by NumPy, every buffer allocated once."""
 
-from .runtime import PortableRuntime
+from .portable_runtime import PortableRuntime
 
 __all__ = ["PortableRuntime"]

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import UnsupportedOperator
 from ...network.model import Operator
 from .codes import Call, Floats, layer_of, tiled
-from .graph import Graph, flat_rows
+from .compiled_graph import Graph, flat_rows
 from .kernel import Kernel, rows_per_band
 from .windows import windows_of
 

@@ -8,7 +8,7 @@ import numpy as np
 from ...errors import CorruptModel, UnsupportedModel, UnsupportedOperator
 from ...network.model import Operator
 from .codes import Call, Codes, Floats, real_values
-from .graph import Graph, Value, as_map, flat_rows
+from .compiled_graph import Graph, Value, as_map, flat_rows
 from .kernel import Kernel, rows_per_band
 
 _MOST_RATIO = 2.0**16

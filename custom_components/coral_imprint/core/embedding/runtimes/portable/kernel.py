@@ -7,7 +7,7 @@ import math
 from ...errors import CorruptModel
 from ...network.model import Operator
 from .codes import Call
-from .graph import Graph, Value
+from .compiled_graph import Graph, Value
 
 BAND = 48 * 1024
 """Floats of a map that are worked on at a time, so that a band, its sums and its source stay in a core's second cache."""

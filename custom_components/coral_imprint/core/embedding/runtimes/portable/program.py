@@ -7,9 +7,9 @@ import numpy as np
 from ...errors import UnsupportedOperator
 from ...network.model import Model, Operator
 from .codes import Call
+from .compiled_graph import Graph
 from .convolution import Convolution, DepthwiseConvolution
 from .elementwise import Add, Concatenation, Pad, Rescale, Reshape
-from .graph import Graph
 from .kernel import Kernel
 from .reduction import AveragePool, FullyConnected, GlobalMean, L2Normalisation, Softmax
 from .windows import Windows

@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import as_strided
 from ...errors import CorruptModel, UnsupportedOperator
 from ...network.model import Operator
 from .codes import Call, Floats
-from .graph import Border
+from .compiled_graph import Border
 
 _MOST_TAPS = 1024
 _LARGEST_STEP = 1 << 12

@@ -22,7 +22,7 @@ from .batches import Batches
 from .contract import Contract
 from .endpoint import Endpoint, Transport
 from .files import is_model, likely
-from .notes import identity
+from .model_notes import identity
 from .pool import DEFAULT_PACE, Member, Pace, Pool
 from .settings import DEFAULT_ACCESS, NOTHING_KNOWN, Access, ModelOptions
 
@@ -173,6 +173,6 @@ def _standing(member: Member, now: float) -> dict[str, Any]:
 def _transport(address: Address, access: Access, session: "ClientSession") -> Transport:
     """Return the way to a server."""
     # aiohttp is no dependency of this core as long as no server is used.
-    from .http import Http  # noqa: PLC0415
+    from .http_transport import Http  # noqa: PLC0415
 
     return Http(address, access, session)
