@@ -9,7 +9,6 @@ from homeassistant.helpers import issue_registry as ir
 
 from .const import DOMAIN
 from .core.embedding import CATALOGUE, DownloadError, EmbeddingError, Rejected
-from .extractors.choices import title
 from .settings import EngineSettings, data_folder, models_folder
 
 EXTRACTOR = "extractor"
@@ -54,18 +53,18 @@ def _tell(hass: HomeAssistant, entry: ConfigEntry, kind: str, key: str, placehol
 
 @callback
 def async_report_extractor(
-    hass: HomeAssistant, entry: ConfigEntry, settings: EngineSettings, serving: str, err: EmbeddingError
+    hass: HomeAssistant, entry: ConfigEntry, settings: EngineSettings, err: EmbeddingError, titles: tuple[str, str]
 ) -> None:
-    """Tell that the chosen extractor can't be used, why, and what answers meanwhile."""
+    """Report that the chosen extractor can't be used, why, and what answers meanwhile; ``titles`` are what both are called."""
     extractor = settings.extractor
     fetched = isinstance(err, DownloadError) and extractor in CATALOGUE
     placeholders = {
         "engine": entry.title,
-        "extractor": title(extractor),
+        "extractor": titles[0],
         "file": CATALOGUE[extractor].file.name if extractor in CATALOGUE else extractor,
         "folder": str(models_folder(hass)),
         "reason": str(err),
-        "serving": title(serving),
+        "serving": titles[1],
     }
     if settings.is_remote:
         key = "server_unusable"

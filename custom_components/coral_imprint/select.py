@@ -1,25 +1,81 @@
-"""Home Assistant's select platform; what it adds is in `class_to_teach`.
+"""The select platform: which class the button “Capture example” teaches."""
 
-Where the cores are used without Home Assistant, this folder is on Python's path, and this file is found in place of the standard
-library's module of the same name. It gives way to that then.
-"""
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, override
+
+from homeassistant.components.select import SelectEntity, SelectEntityDescription
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
+
+from .engines.engine import EngineConfigEntry
+from .entity import ClassifierControl, async_setup_classifiers
 
 PARALLEL_UPDATES = 0
 
-if __name__ == "select":
-    from importlib.machinery import PathFinder
-    from importlib.util import module_from_spec
-    from pathlib import Path
-    import sys
+CLASS_TO_TEACH = SelectEntityDescription(key="class_to_teach", translation_key="class_to_teach")
 
-    _here = Path(__file__).resolve().parent
-    _spec = PathFinder.find_spec("select", [path for path in sys.path if Path(path).resolve() != _here])
-    if _spec is None or _spec.loader is None:
-        raise ModuleNotFoundError("the standard library has no module named 'select'", name="select")
-    # Whoever imports it gets what is found under its name in the end.
-    sys.modules["select"] = module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules["select"])
-else:
-    from .class_to_teach import async_setup_entry
 
-    __all__ = ["PARALLEL_UPDATES", "async_setup_entry"]
+async def async_setup_entry(
+    hass: HomeAssistant, entry: EngineConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
+) -> None:
+    """Add each classifier's choice of the class to teach."""
+    async_setup_classifiers(entry, async_add_entities, lambda coordinator: [ClassToTeach(coordinator, CLASS_TO_TEACH)])
+
+
+@dataclass(frozen=True)
+class _Choice(ExtraStoredData):
+    """What is kept of the choice: the class may have another label by the next start."""
+
+    class_id: str | None
+
+    @override
+    def as_dict(self) -> dict[str, Any]:
+        return {"class_id": self.class_id}
+
+
+class ClassToTeach(ClassifierControl, SelectEntity, RestoreEntity):
+    """The chosen class; none until one is chosen, and when the chosen one was removed: a guess would file pictures wrongly."""
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        await super().async_added_to_hass()
+        stored = await self.async_get_last_extra_data()
+        if stored and self.coordinator.class_to_teach is None:
+            self.coordinator.class_to_teach = stored.as_dict().get("class_id")
+
+    @property
+    @override
+    def extra_restore_state_data(self) -> ExtraStoredData:
+        return _Choice(self.coordinator.class_to_teach)
+
+    @property
+    def _labels(self) -> Mapping[str, str]:
+        return {learned.id: learned.label for learned in self.coordinator.learner.classes.values()}
+
+    @property
+    @override
+    def followed(self) -> object:
+        return self._labels, self.coordinator.class_to_teach
+
+    @property
+    @override
+    def available(self) -> bool:
+        return bool(self.coordinator.learner.classes)
+
+    @property
+    @override
+    def options(self) -> list[str]:
+        return [*self._labels.values()]
+
+    @property
+    @override
+    def current_option(self) -> str | None:
+        return self.class_label(self.coordinator.class_to_teach)
+
+    @override
+    async def async_select_option(self, option: str) -> None:
+        chosen = next(class_id for class_id, label in self._labels.items() if label == option)
+        self.coordinator.class_to_teach = chosen
+        self.async_write_ha_state()

@@ -164,9 +164,7 @@ def test_only_the_disk_doors_touch_the_disk(path: Path) -> None:
             assert not (by_os or by_path), f"line {node.lineno}: {owner}.{function.attr}"
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in SHELL_FILES if path.stem in PLATFORMS | {"class_to_teach"}], ids=name_of
-)
+@pytest.mark.parametrize("path", [path for path in SHELL_FILES if path.stem in PLATFORMS], ids=name_of)
 def test_platforms_do_not_know_each_other(path: Path) -> None:
     assert not {module for level, module in imports(tree_of(path)) if level} & PLATFORMS
 

@@ -143,7 +143,7 @@ async def test_an_engine_tells_its_pace(
         await go.wait()
         return await real(*camera)
 
-    monkeypatch.setattr("custom_components.coral_imprint.classifiers.looking.shared.async_grab", slow)
+    monkeypatch.setattr("custom_components.coral_imprint.classifiers.looking.frames.async_grab", slow)
     for _ in range(3):
         freezer.tick(11)
         async_fire_time_changed(hass)

@@ -247,8 +247,6 @@ def test_no_name_of_an_entity_is_there_that_none_has() -> None:
     """Names are found by words of the platform's code, or of the options that both numbers and forms are made of."""
     for path in PLATFORM_FILES:
         words = constants(tree(path)) | constants(tree(HOUSE / "const.py"))
-        if path.stem == "select":  # what it adds is beside it
-            words |= constants(tree(HOUSE / "class_to_teach.py"))
         assert texts()["entity"][path.stem].keys() <= words, path.stem
         assert read("icons.json")["entity"].get(path.stem, {}).keys() <= words, path.stem
 

@@ -26,7 +26,7 @@ from ..core.embedding import (
 from ..core.embedding.edgetpu import edgetpu_embedder as edgetpu
 from ..core.imprinting import StoreFailed, bin_whole, purge
 from ..error_counts import Troubles
-from ..extractors.choices import Source, async_provide, async_source_of
+from ..extractors.choices import Source, async_provide, async_source_of, title
 from ..extractors.edge_tpu import DeviceWatch
 from ..extractors.litert import async_install_litert, litert_state
 from ..extractors.pool import Embedders
@@ -139,7 +139,8 @@ class Engine:
             async_settle(self._hass, self._entry, EXTRACTOR)
             self._entry.async_start_reauth(self._hass)
             return
-        async_report_extractor(self._hass, self._entry, self.settings, self.embedders.extractor, err)
+        titles = title(self.settings.extractor), title(self.embedders.extractor)
+        async_report_extractor(self._hass, self._entry, self.settings, err, titles)
 
     @callback
     def _trouble(self, embedder: PictureEmbedder, err: EmbeddingError) -> None:

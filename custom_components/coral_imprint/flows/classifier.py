@@ -10,8 +10,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.util import slugify
 
-from ..classifiers.looking.frames import async_grab, resolve_camera
-from ..classifiers.looking.triggers import resolved, stored
+from ..classifiers.looking.frames import async_grab
 from ..const import (
     BIN_FOLDER,
     CONF_BACKGROUND,
@@ -29,6 +28,7 @@ from ..const import (
 )
 from ..core.embedding import EmbeddingError, Region
 from ..core.imprinting import ImprintingError, check_labels
+from ..entity_refs import entity_ref, resolve_camera, resolve_entity
 from ..settings import data_folder, region_from_percent, stays_above_enter
 from .forms import class_labels, classifier_schema, complete
 
@@ -88,10 +88,10 @@ class ClassifierFlow(ConfigSubentryFlow):
     def _stored(self, answers: dict[str, Any]) -> dict[str, Any]:
         """Return what is kept of the answers: entities by registry id, which survives their renaming."""
         when = {**answers[SECTION_WHEN]}
-        when[CONF_TRIGGERS] = [stored(self.hass, entity_id) for entity_id in when[CONF_TRIGGERS]]
+        when[CONF_TRIGGERS] = [entity_ref(self.hass, entity_id) for entity_id in when[CONF_TRIGGERS]]
         if light := when.get(CONF_LIGHT):
-            when[CONF_LIGHT] = stored(self.hass, light)
-        return answers | {CONF_CAMERA: stored(self.hass, answers[CONF_CAMERA]), SECTION_WHEN: when}
+            when[CONF_LIGHT] = entity_ref(self.hass, light)
+        return answers | {CONF_CAMERA: entity_ref(self.hass, answers[CONF_CAMERA]), SECTION_WHEN: when}
 
     def _shown(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the form shows of a classifier that is there."""
@@ -101,9 +101,9 @@ class ClassifierFlow(ConfigSubentryFlow):
         except HomeAssistantError:
             del shown[CONF_CAMERA]  # it was removed: ask for another
         when = {**data.get(SECTION_WHEN, {})}
-        triggers = (resolved(self.hass, trigger) for trigger in when.get(CONF_TRIGGERS, ()))
+        triggers = (resolve_entity(self.hass, trigger) for trigger in when.get(CONF_TRIGGERS, ()))
         when[CONF_TRIGGERS] = [entity_id for entity_id in triggers if entity_id]
-        when[CONF_LIGHT] = resolved(self.hass, when[CONF_LIGHT]) if CONF_LIGHT in when else None
+        when[CONF_LIGHT] = resolve_entity(self.hass, when[CONF_LIGHT]) if CONF_LIGHT in when else None
         shown[SECTION_WHEN] = when
         return shown
 

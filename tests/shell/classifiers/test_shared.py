@@ -17,7 +17,7 @@ from custom_components.coral_imprint.classifiers.looking import frames
 from custom_components.coral_imprint.core.embedding import Embedder, Seen, Wanted
 from tests.shell.conftest import FakeCamera, act, classifier_data, draw, settled, state, teach
 
-GRAB = "custom_components.coral_imprint.classifiers.looking.shared.async_grab"
+GRAB = "custom_components.coral_imprint.classifiers.looking.frames.async_grab"
 
 type Seeing = list[tuple[bytes, int]]
 """Each decode: its picture and how many regions were wanted of it."""

@@ -1,5 +1,6 @@
 """Where frames come from: the only door to cameras."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 import math
@@ -7,33 +8,27 @@ from time import monotonic
 from typing import Final
 
 from homeassistant.components.camera import async_get_image
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import CALLBACK_TYPE, Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_track_entity_registry_updated_event, async_track_state_change_event
 from homeassistant.helpers.start import async_at_started
-import voluptuous as vol
 
+from ...entity_refs import resolve_camera
 from ...errors import translated
+from ...extractors.statistics import Pace
 from .health import Freshness
 
 CAMERA_TIMEOUT: Final = 10
 """Seconds a camera may take to deliver a frame."""
-
-
+SHARED_FOR: Final = 1.0
+"""Seconds after which a frame is not given to anyone else's look."""
 SAME_MOMENT: Final = 0.05
 """Seconds within which two who were called by the same trigger ask for a frame."""
 OWN: Final = math.inf
 """In place of the moment since which a frame is asked for: one that is fetched for nobody else."""
-
-
-def resolve_camera(hass: HomeAssistant, camera: str) -> str:
-    """Return the entity id of a camera stored by registry id or entity id. Raises HomeAssistantError."""
-    try:
-        return er.async_validate_entity_id(er.async_get(hass), camera)
-    except vol.Invalid as err:
-        raise translated(HomeAssistantError, "camera_missing", err) from err
 
 
 async def async_grab(hass: HomeAssistant, camera: str) -> bytes:
@@ -61,6 +56,63 @@ class Frame:
     picture: bytes
     asked: float
     arrived: float
+
+
+class SharedFrames:
+    """An engine's way to cameras: who asks for a camera's picture at the same moment gets the same."""
+
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, pace: Pace) -> None:
+        """Fetch nothing yet."""
+        self._hass = hass
+        self._entry = entry
+        self._pace = pace
+        self._fetching: dict[str, tuple[float, asyncio.Task[Frame]]] = {}
+        self._last: dict[str, Frame] = {}
+        self._starts: dict[str, float] = {}
+
+    def start_of(self, camera: str) -> float:
+        """Return the moment, by the event loop's clock, that the intervals of all looks at a camera are counted from."""
+        return self._starts.setdefault(camera, self._hass.loop.time())
+
+    async def async_frame(self, camera: str, since: float | None) -> Frame:
+        """Return a camera's frame that was asked for at ``since`` or later; None: that is fresh enough for anyone.
+
+        ``camera`` is a registry id or an entity id. Raises HomeAssistantError.
+        """
+        entity_id = resolve_camera(self._hass, camera)
+        oldest = monotonic() - SHARED_FOR
+        self._last = {key: frame for key, frame in self._last.items() if frame.arrived >= oldest}
+        last = self._last.get(entity_id)
+        if last and (since is None or last.asked >= since):
+            return last
+        asked, fetching = self._fetching.get(entity_id, (0.0, None))
+        if fetching is None or (since is not None and asked < since):
+            asked = monotonic()
+            fetching = self._entry.async_create_background_task(
+                self._hass, self._async_fetch(entity_id), f"fetch {entity_id}"
+            )
+            if not fetching.done():
+                self._fetching[entity_id] = asked, fetching
+        try:
+            # Others may wait for it: it isn't cancelled with who asked first.
+            return await asyncio.shield(fetching)
+        except asyncio.CancelledError as err:
+            if fetching.cancelled() and (current := asyncio.current_task()) and not current.cancelling():
+                raise translated(
+                    HomeAssistantError, "runtime_unavailable", err, reason="the engine was stopped"
+                ) from err
+            raise
+
+    async def _async_fetch(self, entity_id: str) -> Frame:
+        asked = monotonic()
+        self._pace.fetched += 1
+        try:
+            frame = Frame(await async_grab(self._hass, entity_id), asked, monotonic())
+        finally:
+            if self._fetching.get(entity_id, (0.0, None))[1] is asyncio.current_task():
+                del self._fetching[entity_id]
+        self._last[entity_id] = frame
+        return frame
 
 
 type Grab = Callable[[str, float | None], Awaitable[Frame]]

@@ -15,8 +15,8 @@ from homeassistant.helpers.storage import Store
 from homeassistant.util.hass_dict import HassKey
 
 from ...const import DOMAIN
+from ...entity_refs import resolve_entity
 from ...errors import translated
-from .triggers import resolved
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Lights:
         if light is None:
             yield
             return
-        entity_id = resolved(self._hass, light)
+        entity_id = resolve_entity(self._hass, light)
         while ending := self._ending.get(entity_id or ""):
             await asyncio.wait([ending])
         state = self._hass.states.get(entity_id) if entity_id else None

@@ -7,21 +7,8 @@ from homeassistant.core import CALLBACK_TYPE, Event, EventStateChangedData, Home
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_track_entity_registry_updated_event, async_track_state_change_event
 from homeassistant.helpers.start import async_at_started
-import voluptuous as vol
 
-
-def resolved(hass: HomeAssistant, stored: str) -> str | None:
-    """Return the entity id of what was stored by registry id or entity id; None where it is no longer there."""
-    try:
-        return er.async_validate_entity_id(er.async_get(hass), stored)
-    except vol.Invalid:
-        return None
-
-
-def stored(hass: HomeAssistant, entity_id: str) -> str:
-    """Return what to store of an entity: its registry id, which survives its renaming, or its entity id where it has none."""
-    registered = er.async_get(hass).async_get(entity_id)
-    return registered.id if registered else entity_id
+from ...entity_refs import resolve_entity
 
 
 class Triggers:
@@ -47,7 +34,8 @@ class Triggers:
         former = self._names
         self.async_stop()
         self._names = {
-            entity: resolved(self._hass, entity) or former.get(entity, entity) for entity in dict.fromkeys(entities)
+            entity: resolve_entity(self._hass, entity) or former.get(entity, entity)
+            for entity in dict.fromkeys(entities)
         }
         if not self._names:
             self._tell()
