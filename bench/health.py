@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from embedding import Background, Place, edges, learn_background, measure_picture
+from embedding import Background, BackgroundPlace, edges, learn_background, measure_picture
 
 KEPT: Final = 0.8
 """Share of a genuine frame that the simulated camera sees: what lies around it comes into view when it is moved."""
@@ -47,7 +47,7 @@ class Look(NamedTuple):
     """One genuine frame of a camera."""
 
     night: bool
-    places: Mapping[str, Place]
+    places: Mapping[str, BackgroundPlace]
     """Where it shows the background, by how the camera was moved."""
 
 
@@ -57,11 +57,11 @@ class Judge:
     def __init__(self) -> None:
         """Begin with a camera in its place."""
         shell: Any = import_module("custom_components.coral_imprint.classifiers.looking.health")
-        self._where, self._place = shell.Whereabouts(), shell.Place
+        self._where, self._place = shell.Whereabouts(), shell.BackgroundPlace
 
-    def take(self, place: Place, now: float) -> bool:
+    def observe(self, place: BackgroundPlace, now: float) -> bool:
         """Take in where a look, at this second, showed the background; return whether the camera is told to have been moved."""
-        return bool(self._where.take(self._place(place.value), now))
+        return bool(self._where.observe(self._place(place.value), now))
 
 
 def seen(picture: Image.Image, right: float = 0, down: float = 0, zoom: float = 1, turn: float = 0) -> Edges:
@@ -137,7 +137,7 @@ def told(found: Sequence[Look], move: str, days: int, chance: random.Random) -> 
     now = 0.0
     while now < days * DAY:
         look = chance.choice(day if MORNING <= now % DAY < EVENING else night)
-        if where.take(look.places[move if now >= moved_at else "none"], now):
+        if where.observe(look.places[move if now >= moved_at else "none"], now):
             return (now - moved_at) / 3600
         now += EVERY
     return None
@@ -178,7 +178,9 @@ def moved(folder: Path, count: int, days: int, by_day_only: bool, seed: int) -> 
         "cameras": len(cameras),
         "without_a_background": without,
         "single_looks_percent": {
-            move: {place.value: round(100 * counts[place.value] / max(1, counts.total()), 1) for place in Place}
+            move: {
+                place.value: round(100 * counts[place.value] / max(1, counts.total()), 1) for place in BackgroundPlace
+            }
             for move, counts in single.items()
         },
         "told": {
@@ -212,7 +214,7 @@ def in_time(folder: Path, days: tuple[str, str], count: int, seed: int) -> dict[
         place = background.find(seen(opened(path))).place
         counts[when][f"{path.parent.name}_{place.value}"] += 1
         if when == "after":
-            alarms += where.take(place, time.mktime(time.strptime(path.stem, "%Y-%m-%d__%H-%M-%S")))
+            alarms += where.observe(place, time.mktime(time.strptime(path.stem, "%Y-%m-%d__%H-%M-%S")))
     return {
         "taught": [first, last],
         "looks": {when: dict(sorted(found.items())) for when, found in counts.items()},

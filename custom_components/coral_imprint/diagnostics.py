@@ -87,7 +87,7 @@ def _engine(engine: Engine) -> dict[str, Any]:
     """Return how an engine does its work."""
     embedder = engine.embedder
     found = {
-        "extractor": _extractor(engine.embedders.extractor),
+        "extractor": _extractor(engine.pool.extractor),
         "identity": _identity(embedder),
         "fingerprint": _fingerprint(embedder, embedder.fingerprint()),
         "runtime": embedder.runtime,
@@ -96,9 +96,9 @@ def _engine(engine: Engine) -> dict[str, Any]:
         "length": embedder.length,
         "pictures": embedder.frames,
         "milliseconds": _times(embedder),
-        "looks_per_second": engine.pace.per_second,
-        "counts": engine.pace.counts,
-        "errors": engine.troubles.as_dict(),
+        "looks_per_second": engine.statistics.per_second,
+        "counts": engine.statistics.counts,
+        "errors": engine.error_counts.as_dict(),
     }
     if isinstance(embedder, ServerEmbedder):
         found |= embedder.diagnostics()
@@ -150,7 +150,7 @@ def _classifier(hass: HomeAssistant, classifier: ClassifierCoordinator) -> dict[
         "camera": _camera(hass, settings.camera),
         "options": _figures(asdict(settings)),
         "last_look": _last_look(classifier),
-        "errors": classifier.troubles.as_dict(),
+        "errors": classifier.error_counts.as_dict(),
         "embedded_percent": learner.percent_embedded,
         "learned": _learned(classifier),
         "classes": _classes(classifier),

@@ -13,7 +13,7 @@ class _Count:
     last: datetime
 
 
-class Troubles:
+class ErrorCounts:
     """Counts errors by the key of their message, which says nothing of the user's."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ async def async_setup_entry(
 
 
 @dataclass(frozen=True)
-class _Choice(ExtraStoredData):
+class _StoredClass(ExtraStoredData):
     """What is kept of the choice: the class may have another label by the next start."""
 
     class_id: str | None
@@ -48,7 +48,7 @@ class ClassToTeach(ClassifierControl, SelectEntity, RestoreEntity):
     @property
     @override
     def extra_restore_state_data(self) -> ExtraStoredData:
-        return _Choice(self.coordinator.class_to_teach)
+        return _StoredClass(self.coordinator.class_to_teach)
 
     @property
     def _labels(self) -> Mapping[str, str]:

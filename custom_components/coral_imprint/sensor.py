@@ -80,7 +80,7 @@ CLASSIFIER_SENSORS = (
         entity_category=EntityCategory.DIAGNOSTIC,
         device_class=SensorDeviceClass.ENUM,
         options_fn=lambda coordinator: ["ok", *Problem],
-        value_fn=lambda sensor: sensor.coordinator.checkup.state,
+        value_fn=lambda sensor: sensor.coordinator.camera_monitor.state,
         needs_reading=False,
     ),
     ClassifierSensorDescription(
@@ -112,7 +112,7 @@ ENGINE_SENSORS = (
         options=[*MODEL_ENGINE],
         value_fn=lambda engine: engine.embedder.runtime,
         attributes_fn=lambda engine: {
-            "extractor": title(engine.embedders.extractor),
+            "extractor": title(engine.pool.extractor),
             "reason": engine.embedder.choice.reason,
             **_likeness(engine),
         },
@@ -136,7 +136,7 @@ ENGINE_SENSORS = (
         entity_registry_enabled_default=False,
         state_class=SensorStateClass.MEASUREMENT,
         suggested_display_precision=2,
-        value_fn=lambda engine: engine.pace.per_second,
+        value_fn=lambda engine: engine.statistics.per_second,
         interval=timedelta(seconds=30),
     ),
     EngineSensorDescription(
@@ -145,7 +145,7 @@ ENGINE_SENSORS = (
         entity_category=EntityCategory.DIAGNOSTIC,
         entity_registry_enabled_default=False,
         state_class=SensorStateClass.TOTAL_INCREASING,
-        value_fn=lambda engine: engine.pace.skipped,
+        value_fn=lambda engine: engine.statistics.skipped,
         interval=timedelta(seconds=30),
     ),
 )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from embedding.network.model import Model
 from embedding.runtimes.portable import PortableRuntime, program
 from embedding.runtimes.portable.codes import Call, Codes, Floats
-from embedding.runtimes.portable.compiled_graph import Graph
+from embedding.runtimes.portable.compiled_graph import CompiledGraph
 from embedding.runtimes.portable.convolution import Convolution, DepthwiseConvolution
 from embedding.runtimes.portable.elementwise import Add, Concatenation, Pad, Rescale, Reshape
 from embedding.runtimes.portable.kernel import Kernel
@@ -38,8 +38,8 @@ def mutant(model: Model, place: int, mutation: Mutation) -> PortableRuntime:
     """Compile a model with a mutation of its ``place``-th operator."""
     built: list[Kernel] = []
 
-    def wrapped(factory: Callable[[Graph, Any], Kernel]) -> Callable[[Graph, Any], Kernel]:
-        def build(graph: Graph, operator: Any) -> Kernel:
+    def wrapped(factory: Callable[[CompiledGraph, Any], Kernel]) -> Callable[[CompiledGraph, Any], Kernel]:
+        def build(graph: CompiledGraph, operator: Any) -> Kernel:
             kernel = factory(graph, operator)
             if len(built) == place:
                 mutation.apply(kernel)
@@ -55,7 +55,7 @@ def mutant(model: Model, place: int, mutation: Mutation) -> PortableRuntime:
 
 def mutations_of(model: Model) -> Iterator[tuple[int, str, Mutation]]:
     """Yield every place of a network, the kind of its operator and each mutation that can befall it."""
-    graph = Graph(model)
+    graph = CompiledGraph(model)
     for place, kernel in enumerate(program._kernels(graph)):
         for mutation in MUTATIONS:
             if isinstance(kernel, mutation.kernels) and mutation.fits(kernel):

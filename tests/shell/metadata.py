@@ -13,8 +13,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 HOUSE = ROOT / "custom_components" / "coral_imprint"
 CORES = ("embedding", "imprinting")
-SHELL_FILES = sorted(path for path in HOUSE.rglob("*.py") if path.relative_to(HOUSE).parts[0] not in CORES)
-CORE_FILES = sorted(path for core in CORES for path in (HOUSE / core).rglob("*.py"))
+SHELL_FILES = sorted(path for path in HOUSE.rglob("*.py") if path.relative_to(HOUSE).parts[0] != "core")
+CORE_FILES = sorted(path for core in CORES for path in (HOUSE / "core" / core).rglob("*.py"))
 
 type Place = tuple[str, ...]
 """Where a text is: the keys that lead to it."""

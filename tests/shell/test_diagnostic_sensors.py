@@ -12,7 +12,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 
 from custom_components.coral_imprint.classifiers.looking import frames
 from custom_components.coral_imprint.core.imprinting import UnreadablePicture
-from custom_components.coral_imprint.extractors.statistics import Pace
+from custom_components.coral_imprint.extractors.statistics import LookStatistics
 
 from .conftest import FakeCamera, act, draw, settled, state, teach
 
@@ -94,31 +94,31 @@ async def test_reviewing_is_done_again_after_a_restart(
 
 
 def test_pace_is_the_mean_of_the_last_minute(freezer: FrozenDateTimeFactory) -> None:
-    pace = Pace()
-    early = pace.per_second
+    statistics = LookStatistics()
+    early = statistics.per_second
     assert early is None, "too early to tell"
     for _ in range(20):
-        with pace.look():
+        with statistics.look():
             pass
         freezer.tick(1)
-    assert pace.per_second == 1, "twenty looks in the first twenty seconds"
+    assert statistics.per_second == 1, "twenty looks in the first twenty seconds"
     freezer.tick(40)
-    assert pace.per_second == pytest.approx(20 / 60)
+    assert statistics.per_second == pytest.approx(20 / 60)
     freezer.tick(10)
-    assert pace.per_second == pytest.approx(10 / 60)
+    assert statistics.per_second == pytest.approx(10 / 60)
     freezer.tick(60)
-    assert (pace.per_second, pace.skipped) == (0, 0)
+    assert (statistics.per_second, statistics.skipped) == (0, 0)
 
 
 def test_a_look_that_failed_is_none(freezer: FrozenDateTimeFactory) -> None:
-    pace = Pace()
+    statistics = LookStatistics()
     freezer.tick(20)
-    with pace.look():
+    with statistics.look():
         pass
-    with suppress(UnreadablePicture), pace.look():
+    with suppress(UnreadablePicture), statistics.look():
         raise UnreadablePicture("nothing")
-    assert pace.looks == 1
-    assert pace.per_second == pytest.approx(1 / 20)
+    assert statistics.looks == 1
+    assert statistics.per_second == pytest.approx(1 / 20)
 
 
 @pytest.mark.usefixtures("all_enabled")

@@ -122,7 +122,7 @@ def test_hacs() -> None:
 
 def test_flows_translate_every_field_and_error() -> None:
     texts = read("translations/en.json")
-    from custom_components.coral_imprint.extractors.choices import Choice
+    from custom_components.coral_imprint.extractors.choices import ExtractorChoice
     from custom_components.coral_imprint.flows import forms
     from custom_components.coral_imprint.flows.forms import classifier_schema, engine_schema
 
@@ -132,7 +132,7 @@ def test_flows_translate_every_field_and_error() -> None:
         "model": forms.model_schema([], None),
         "hassio_confirm": forms.model_schema([], None),
         "reauth_confirm": forms.token_schema(),
-        "edgetpu": forms.edgetpu_schema([Choice("one", "One", at_hand=True)], []),
+        "edgetpu": forms.edgetpu_schema([ExtractorChoice("one", "One", at_hand=True)], []),
     }
     for step, schema in asked.items():
         fields = {str(key) for key in schema.schema}

@@ -22,7 +22,7 @@ from ..core.embedding import (
     network_length,
     network_part,
 )
-from ..core.imprinting import ExampleStore, Layer, Rows, as_layer, by_class, expected_accuracy, fit_kind
+from ..core.imprinting import ExampleStore, Layer, TrainingSet, as_layer, by_class, expected_accuracy, fit_kind
 from ..errors import core_errors_translated, translated
 from ..extractors.extractor_files import ExtractorFile, async_extractor_file
 from ..extractors.model_files import LABELS_SUFFIX, MODEL_SUFFIX, FileTooLarge, read_model, write_export
@@ -36,7 +36,7 @@ _CHECKED: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class _ExportedHead:
     """What is exported, and where its accuracy stands."""
 
     kind: str
@@ -85,14 +85,14 @@ async def async_export(hass: HomeAssistant, classifier: ClassifierCoordinator, f
     }
 
 
-def _accuracy(head: _Head) -> dict[str, float | None]:
+def _accuracy(head: _ExportedHead) -> dict[str, float | None]:
     """Return what is expected of the file, of the classifier itself, and the difference, in percent."""
     both = head.accuracy is not None and head.own_accuracy is not None
     file, own = (None if one is None else round(100 * one, 1) for one in (head.accuracy, head.own_accuracy))
     return {"file": file, "classifier": own, "given_up": round((own or 0) - (file or 0), 1) if both else None}
 
 
-def _network_head(classifier: ClassifierCoordinator, rows: Rows) -> _Head:
+def _network_head(classifier: ClassifierCoordinator, rows: TrainingSet) -> _ExportedHead:
     """Learn the head on the network's part of the embeddings alone, of the kind that answers where a file can hold that."""
     learner = classifier.learner
     learned = learner.learned
@@ -106,7 +106,7 @@ def _network_head(classifier: ClassifierCoordinator, rows: Rows) -> _Head:
     head = imprinted if kind == "imprint" else fit_kind(kind, parts, rows.occasions)
     layer = as_layer(head)
     assert layer, "an imprint is a layer"
-    return _Head(
+    return _ExportedHead(
         kind,
         layer,
         expected_accuracy(kind, parts, rows.occasions),
@@ -132,7 +132,7 @@ def _compiled(hass: HomeAssistant, extractor: ExtractorFile) -> bytes | None:
 
 
 async def _async_agreement(
-    hass: HomeAssistant, classifier: ClassifierCoordinator, model: bytes, layer: Layer, rows: Rows
+    hass: HomeAssistant, classifier: ClassifierCoordinator, model: bytes, layer: Layer, rows: TrainingSet
 ) -> dict[str, Any]:
     """Compare the file's answers with the head's, by LiteRT where that is installed, else by the layer in the file."""
     found = [

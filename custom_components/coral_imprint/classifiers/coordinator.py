@@ -15,19 +15,19 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, Upda
 from ..const import CONF_LIMITS
 from ..core.embedding import EmbeddingError
 from ..core.imprinting import ExampleStore, ImprintingError
-from ..error_counts import Troubles
+from ..error_counts import ErrorCounts
 from ..errors import as_update_failed, core_errors_translated, translated
 from ..extractors.lens import Lens
 from ..settings import ClassifierSettings, stays_above_enter, with_options
 from .learning.learner import Learner
-from .learning.refiner import Refining
-from .looking.camera_monitor import Checkup
-from .looking.change_gate import Gate
+from .learning.refiner import Refiner
+from .looking.camera_monitor import CameraMonitor
+from .looking.change_gate import ChangeGate
+from .looking.engine_resources import EngineResources
 from .looking.frames import OWN, SAME_MOMENT, Frames
 from .looking.lighting import lights
-from .looking.scheduler import Looks, Occasions
-from .looking.scoring import Judge, Reading
-from .looking.shared import Shared
+from .looking.scheduler import Looks, LookScheduler
+from .looking.scoring import Reading, Scorer
 
 __all__ = ["ClassifierCoordinator", "Reading"]
 
@@ -45,7 +45,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         entry: ConfigEntry,
         subentry_id: str,
         settings: ClassifierSettings,
-        shared: Shared,
+        resources: EngineResources,
     ) -> None:
         """Prepare; async_start begins."""
         super().__init__(
@@ -58,27 +58,27 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
-        self._refining = Refining(hass, entry, shared.refining, self.learner)
-        self.troubles = Troubles()
+        self._refiner = Refiner(hass, entry, resources.refining, self.learner)
+        self.error_counts = ErrorCounts()
         """What looks failed by."""
         self.class_to_teach: str | None = None
         """Id of the class that the user chose to capture examples of."""
-        self._embedders = shared.embedders
+        self._pool = resources.pool
         self._moving: asyncio.Task[None] | None = None
-        self._judge = Judge(settings.rules)
-        self._shared = shared
-        self.checkup = Checkup(
+        self._scorer = Scorer(settings.rules)
+        self._resources = resources
+        self.camera_monitor = CameraMonitor(
             hass, entry, subentry_id, settings, self.learner.examples, on_change=self.async_update_listeners
         )
-        self._frames = Frames(hass, shared.frames.async_frame, self._look_soon, self._begin_if_not_begun)
-        self._gate = Gate(shared)
+        self._frames = Frames(hass, resources.frames.async_frame, self._look_soon, self._begin_if_not_begun)
+        self._change_gate = ChangeGate(resources)
         looks = Looks(
             wanted=self._is_wanted,
             under_way=lambda: self._under_way,
             routine=lambda: self._async_refresh_since(None),
             fresh=lambda: self._async_refresh_since(monotonic() - SAME_MOMENT),
         )
-        self._occasions = Occasions(hass, entry, subentry_id, looks, shared.pace)
+        self._scheduler = LookScheduler(hass, entry, subentry_id, looks, resources.statistics)
         self._listening = 0
         self._under_way = False
         self._since: float | None = OWN
@@ -101,13 +101,13 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         lens = wanted
         if not (ready := await self.learner.async_is_ready(wanted)):
             # Another extractor or region was chosen and its embeddings aren't complete: the former ones answer meanwhile.
-            lens = await self._embedders.async_former_lens(self.learner.examples.in_use) or wanted
+            lens = await self._pool.async_former_lens(self.learner.examples.in_use) or wanted
         await self.learner.async_open(lens)
         if not ready or self._wanted_lens() != wanted:
             self.async_follow_lens()
 
     def _wanted_lens(self) -> Lens:
-        return Lens(self._embedders.extractor, self._embedders.current, self.settings.region)
+        return Lens(self._pool.extractor, self._pool.current, self.settings.region)
 
     @callback
     def async_follow_lens(self) -> None:
@@ -120,8 +120,8 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @callback
     def _refine_soon(self) -> None:
-        self.checkup.async_learn_soon()
-        self._refining.async_begin()
+        self.camera_monitor.async_learn_soon()
+        self._refiner.async_begin()
 
     async def _async_move(self, lens: Lens) -> None:
         before = self.learner.learned
@@ -130,7 +130,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         except (EmbeddingError, ImprintingError) as err:
             _LOGGER.error("%s: the examples could not be embedded: %s", self.name, err)
             return
-        await self._embedders.async_close_unused()
+        await self._pool.async_close_unused()
         if self.settings.watching and (before.lens != lens or (self.learner.learned.head and not before.head)):
             await self.async_refresh()
 
@@ -139,7 +139,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """Follow changed settings without losing the current state."""
         before, self.settings = self.settings, settings
         self.learner.settings = settings
-        self.checkup.async_apply(settings)
+        self.camera_monitor.async_apply(settings)
         self.name = settings.name
         self._frames.async_track(self.settings.camera)
         self.async_begin()
@@ -157,13 +157,13 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     @callback
     def _begin_if_not_begun(self) -> None:
-        if not self._occasions.begun:
+        if not self._scheduler.begun:
             self.async_begin()
 
     @callback
     def _look_soon(self) -> None:
         """Look at once and when there is occasion from then on; unless it isn't to look by itself."""
-        self._occasions.async_follow(self.settings, self._shared.frames.start_of(self.settings.camera))
+        self._scheduler.async_follow(self.settings, self._resources.frames.start_of(self.settings.camera))
         if self.settings.watching and self.settings.interval:
             # When classifiers are started, those on one camera look at the same frame.
             since = None if self.reading is None else OWN
@@ -190,9 +190,9 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     async def async_shutdown(self) -> None:
         """Stop looking."""
         self._frames.async_untrack()
-        self.checkup.async_stop()
-        self._occasions.async_stop()
-        self._refining.async_stop()
+        self.camera_monitor.async_stop()
+        self._scheduler.async_stop()
+        self._refiner.async_stop()
         if self._moving:
             self._moving.cancel()
         await super().async_shutdown()
@@ -204,7 +204,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         since, self._since = self._since, OWN
         self._under_way = True
         try:
-            with self._shared.pace.look():
+            with self._resources.statistics.look():
                 reading = await self._async_seen(since)
         except EmbeddingError as err:
             reading = self._failed(translated(UpdateFailed, err.key, err, **err.details))
@@ -216,10 +216,10 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
 
     def _failed(self, err: UpdateFailed) -> Reading:
         """Return the last answer where the user wants that of what is wrong with the camera. Raises ``err`` else."""
-        self.troubles.note(err.translation_key or "other")
-        verdict = self._judge.failed(self.settings.rules.hold)
-        problem = self.checkup.async_failed(err.translation_key)
-        if self.data is None or not self.checkup.is_tolerated(problem):
+        self.error_counts.note(err.translation_key or "other")
+        verdict = self._scorer.failed(self.settings.rules.hold)
+        problem = self.camera_monitor.async_failed(err.translation_key)
+        if self.data is None or not self.camera_monitor.is_tolerated(problem):
             raise err
         return replace(self.data, verdict=verdict or self.data.verdict, camera_problem=problem)
 
@@ -235,10 +235,10 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             frame = await self._frames.async_next(self.settings.stale_after, since)
             async with self._looking:
                 learned = self.learner.learned
-                seen = await self._gate.async_see(learned.lens, frame, self.settings.when, first=waited)
+                seen = await self._change_gate.async_see(learned.lens, frame, self.settings.when, first=waited)
                 if seen is not None:
-                    problem = await self.checkup.async_check(frame.picture, seen.condition, self._frames)
-                    reading = self._judge.reading(frame.picture, seen.vector, learned, self.settings.rules)
+                    problem = await self.camera_monitor.async_check(frame.picture, seen.condition, self._frames)
+                    reading = self._scorer.reading(frame.picture, seen.vector, learned, self.settings.rules)
                     return replace(reading, camera_problem=problem)
             waited = True  # for so long that another frame is worth more
 
@@ -246,8 +246,8 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """Embed, score and decide where the user has just said what the picture shows. Raises EmbeddingError."""
         async with self._looking:
             learned = self.learner.learned
-            vector = await self._gate.async_embed(learned.lens, picture)
-            return self._judge.reading(picture, vector, learned, self.settings.rules, class_id)
+            vector = await self._change_gate.async_embed(learned.lens, picture)
+            return self._scorer.reading(picture, vector, learned, self.settings.rules, class_id)
 
     async def async_look(self) -> Reading:
         """Look now. Raises HomeAssistantError when the camera or its picture is of no use."""
@@ -313,7 +313,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         with core_errors_translated():
             result = await self.learner.async_change(change, why)
         for class_id in before - self.learner.classes.keys():
-            self._judge.forget(class_id)
+            self._scorer.forget(class_id)
         self._classes_changed()
         if look:
             await self.async_refresh()

@@ -13,7 +13,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.util import dt as dt_util
 
 from ..classifiers.coordinator import ClassifierCoordinator
-from ..classifiers.looking.shared import Shared
+from ..classifiers.looking.engine_resources import EngineResources
 from ..const import DOMAIN, MODEL_ENGINE, SUBENTRY_CLASSIFIER
 from ..core.embedding import (
     BUILTIN,
@@ -25,13 +25,13 @@ from ..core.embedding import (
 )
 from ..core.embedding.edgetpu import edgetpu_embedder as edgetpu
 from ..core.imprinting import StoreFailed, bin_whole, purge
-from ..error_counts import Troubles
+from ..error_counts import ErrorCounts
 from ..extractors.choices import Source, async_provide, async_source_of, title
 from ..extractors.edge_tpu import DeviceWatch
 from ..extractors.litert import async_install_litert, litert_state
-from ..extractors.pool import Embedders
-from ..extractors.previous import FormerSettings
-from ..extractors.statistics import Pace
+from ..extractors.pool import EmbedderPool
+from ..extractors.previous import PreviousSettings
+from ..extractors.statistics import LookStatistics
 from ..issues import (
     EXTRACTOR,
     REFUSED,
@@ -74,18 +74,18 @@ class Engine:
         """How often the disk refused some classifier in a row."""
         self.settings = EngineSettings.from_data(entry.data)
         self.classifiers: dict[str, ClassifierCoordinator] = {}
-        former = FormerSettings(hass, entry.entry_id)
-        self.embedders = Embedders(hass, former, self._used_embedders, self._trouble, self._device_changed)
+        former = PreviousSettings(hass, entry.entry_id)
+        self.pool = EmbedderPool(hass, former, self._used_embedders, self._trouble, self._device_changed)
         self._watch = DeviceWatch(hass, entry)
-        self.pace = Pace()
-        self._shared = Shared(hass, entry, self.embedders, self.pace)
-        self.troubles = Troubles()
+        self.statistics = LookStatistics()
+        self._resources = EngineResources(hass, entry, self.pool, self.statistics)
+        self.error_counts = ErrorCounts()
         """Why the chosen extractor couldn't be used."""
 
     @property
     def embedder(self) -> PictureEmbedder:
         """What new and moving classifiers use."""
-        return self.embedders.current
+        return self.pool.current
 
     @property
     def title(self) -> str:
@@ -124,22 +124,22 @@ class Engine:
 
     def _wants_litert(self) -> bool:
         """Whether LiteRT was chosen and is not here, as after an upgrade of Python, which starts without what was installed."""
-        chosen = self.settings.runtime == "litert" and self.embedders.extractor != BUILTIN
+        chosen = self.settings.runtime == "litert" and self.pool.extractor != BUILTIN
         return chosen and litert_state() == "installable"
 
     async def _async_use_builtin(self) -> None:
-        await self.embedders.async_use(EngineSettings(extractor=BUILTIN, runtime="auto"), BUILTIN)
+        await self.pool.async_use(EngineSettings(extractor=BUILTIN, runtime="auto"), BUILTIN)
         self._device_changed()
 
     @callback
     def _report(self, err: EmbeddingError) -> None:
-        self.troubles.note(err.key)
+        self.error_counts.note(err.key)
         if isinstance(err, embedding_errors.ServerDenied):
             # Home Assistant asks for another token, under Repairs too.
             async_settle(self._hass, self._entry, EXTRACTOR)
             self._entry.async_start_reauth(self._hass)
             return
-        titles = title(self.settings.extractor), title(self.embedders.extractor)
+        titles = title(self.settings.extractor), title(self.pool.extractor)
         async_report_extractor(self._hass, self._entry, self.settings, err, titles)
 
     @callback
@@ -147,7 +147,7 @@ class Engine:
         """Do what mends a server's embedder: ask for a token, or open the model that replaced it."""
         if embedder is not self.embedder:
             return  # another one is in use already, and classifiers are about to follow
-        self.troubles.note(err.key)
+        self.error_counts.note(err.key)
         if isinstance(err, embedding_errors.ServerDenied):
             self._entry.async_start_reauth(self._hass)
         elif self._trying is None or self._trying.done():
@@ -181,7 +181,7 @@ class Engine:
         for coordinator in self.classifiers.values():
             coordinator.async_follow_lens()
         if not self.classifiers:
-            await self.embedders.async_close_unused()
+            await self.pool.async_close_unused()
 
     async def _async_install_litert(self) -> None:
         """Install LiteRT where it was chosen. Without it the portable runtime is used, which says why."""
@@ -192,7 +192,7 @@ class Engine:
                 _LOGGER.warning("%s", err)
 
     async def _async_use(self, source: Source) -> None:
-        await self.embedders.async_use(self.settings, source)
+        await self.pool.async_use(self.settings, source)
         async_settle(self._hass, self._entry, EXTRACTOR, RUNTIME)
         for rejected in self.embedder.choice.rejected:
             # What LiteRT can't do is no trouble as long as nobody asked for it; a wrong answer always is.
@@ -242,7 +242,7 @@ class Engine:
             self._trying.cancel()
         self._closed = True
         self._stop_asking()
-        await self.embedders.async_close()
+        await self.pool.async_close()
         self._watch.stop()
 
     @callback
@@ -258,7 +258,7 @@ class Engine:
 
         One that the disk refuses is told of and tried again from time to time; the others are none the worse for it.
         """
-        async with self.embedders.lock:
+        async with self.pool.lock:
             wanted = {
                 subentry.subentry_id: ClassifierSettings.from_subentry(subentry)
                 for subentry in self._entry.get_subentries_of_type(SUBENTRY_CLASSIFIER)
@@ -304,7 +304,7 @@ class Engine:
             self._cancel_asking = None
 
     async def _async_add(self, subentry_id: str, settings: ClassifierSettings) -> None:
-        coordinator = ClassifierCoordinator(self._hass, self._entry, subentry_id, settings, self._shared)
+        coordinator = ClassifierCoordinator(self._hass, self._entry, subentry_id, settings, self._resources)
         try:
             await coordinator.async_start()
         except StoreFailed:

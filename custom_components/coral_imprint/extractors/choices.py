@@ -27,7 +27,7 @@ type Source = str | Path | TwinFiles
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ExtractorChoice:
     """An extractor that can be chosen."""
 
     key: str
@@ -55,20 +55,20 @@ def _path(hass: HomeAssistant, extractor: str) -> Path | None:
     return models_folder(hass) / extractor
 
 
-def _choices(hass: HomeAssistant) -> list[Choice]:
-    choices = [Choice(BUILTIN, title(BUILTIN), at_hand=True)]
+def _choices(hass: HomeAssistant) -> list[ExtractorChoice]:
+    choices = [ExtractorChoice(BUILTIN, title(BUILTIN), at_hand=True)]
     published = set()
     for key, entry in CATALOGUE.items():
         path = _path(hass, key)
         size = f" · {entry.file.size / 1e6:.1f} MB" if entry.file.size else ""
-        choices.append(Choice(key, entry.title + size, at_hand=path is not None))
+        choices.append(ExtractorChoice(key, entry.title + size, at_hand=path is not None))
         published.add(path)
     files = sorted(path for path in models_folder(hass).glob(f"*{FILE_SUFFIX}") if path.is_file())
     # A published file that was dropped in is offered once, as what it is.
-    return choices + [Choice(path.name, path.name, at_hand=True) for path in files if path not in published]
+    return choices + [ExtractorChoice(path.name, path.name, at_hand=True) for path in files if path not in published]
 
 
-async def async_choices(hass: HomeAssistant) -> list[Choice]:
+async def async_choices(hass: HomeAssistant) -> list[ExtractorChoice]:
     """Return every extractor that can be chosen: the built-in one, the catalogue's, the files in the models folder."""
     return await hass.async_add_executor_job(_choices, hass)
 
@@ -90,14 +90,14 @@ def _twins(hass: HomeAssistant, extractor: str) -> TwinFiles | None:
     return TwinFiles(compiled, twin) if compiled and twin else None
 
 
-def _compiled_choices(hass: HomeAssistant) -> list[Choice]:
+def _compiled_choices(hass: HomeAssistant) -> list[ExtractorChoice]:
     choices = [choice for choice in _choices(hass) if choice.key in CATALOGUE and CATALOGUE[choice.key].edgetpu]
     files = sorted(models_folder(hass).glob(f"*{COMPILED_SUFFIX}"))
     twins = [path.with_name(path.name.removesuffix(COMPILED_SUFFIX) + FILE_SUFFIX) for path in files]
-    return choices + [Choice(twin.name, twin.name, at_hand=True) for twin in twins if twin.is_file()]
+    return choices + [ExtractorChoice(twin.name, twin.name, at_hand=True) for twin in twins if twin.is_file()]
 
 
-async def async_compiled_choices(hass: HomeAssistant) -> list[Choice]:
+async def async_compiled_choices(hass: HomeAssistant) -> list[ExtractorChoice]:
     """Return every extractor that an Edge TPU can execute: the catalogue's, and pairs of files in the models folder."""
     return await hass.async_add_executor_job(_compiled_choices, hass)
 

@@ -15,7 +15,7 @@ from ..settings import EngineSettings, cache_folder
 from .choices import Source, TwinFiles, async_source_of
 from .edge_tpu import open_edgetpu
 from .lens import Lens
-from .previous import FormerSettings
+from .previous import PreviousSettings
 from .remote import TroubleListener, open_server_embedder
 
 _LOGGER = logging.getLogger(__name__)
@@ -24,13 +24,13 @@ REOPEN_WITHIN: Final = 10.0
 """Seconds that a start waits for the servers or the device that an engine used before."""
 
 
-class Embedders:
+class EmbedderPool:
     """Opens embedders, and closes those that nothing looks through any more."""
 
     def __init__(
         self,
         hass: HomeAssistant,
-        former: FormerSettings,
+        former: PreviousSettings,
         used: Callable[[], Iterable[PictureEmbedder]],
         on_trouble: TroubleListener,
         on_device: CALLBACK_TYPE,

@@ -30,7 +30,7 @@ def _read(data: Mapping[str, Any]) -> EngineSettings | None:
         return None  # of another version, perhaps
 
 
-class FormerSettings:
+class PreviousSettings:
     """The settings of one engine's embedders on servers and devices, the last one first."""
 
     def __init__(self, hass: HomeAssistant, entry_id: str) -> None:

@@ -13,7 +13,7 @@ LEAST: Final = 10.0
 """Seconds below which a mean says nothing."""
 
 
-class Pace:
+class LookStatistics:
     """Counts the looks of all classifiers of one engine."""
 
     def __init__(self) -> None:

@@ -60,7 +60,7 @@ from ..const import (
 )
 from ..core.embedding import DEFAULT
 from ..core.imprinting import KINDS
-from ..extractors.choices import Choice
+from ..extractors.choices import ExtractorChoice
 
 
 def _number(option: NumberOption) -> NumberSelector:
@@ -83,7 +83,7 @@ def _choice(options: list[str], translation_key: str) -> SelectSelector:
 _LITERT_OPTION: Final = {"installed": ["litert"], "installable": [RUNTIME_INSTALL], "no_wheel": []}
 
 
-def _extractors(choices: Iterable[Choice]) -> SelectSelector:
+def _extractors(choices: Iterable[ExtractorChoice]) -> SelectSelector:
     return SelectSelector(
         SelectSelectorConfig(
             # Names of networks and files are the same in every language; the built-in extractor's is translated.
@@ -94,7 +94,7 @@ def _extractors(choices: Iterable[Choice]) -> SelectSelector:
     )
 
 
-def edgetpu_schema(extractors: Iterable[Choice], devices: list[str]) -> vol.Schema:
+def edgetpu_schema(extractors: Iterable[ExtractorChoice], devices: list[str]) -> vol.Schema:
     """Return the form of an engine on an Edge TPU of this machine. ``devices`` are those that can be used."""
     choices = list(extractors)
     device = SelectSelectorConfig(
@@ -109,7 +109,7 @@ def edgetpu_schema(extractors: Iterable[Choice], devices: list[str]) -> vol.Sche
     )
 
 
-def engine_schema(extractors: Iterable[Choice], litert: str) -> vol.Schema:
+def engine_schema(extractors: Iterable[ExtractorChoice], litert: str) -> vol.Schema:
     """Return the engine's form. ``litert`` is how things stand with LiteRT here."""
     return vol.Schema(
         {

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 import pytest
 
-from embedding import Background, Place, edges, learn_background
+from embedding import Background, BackgroundPlace, edges, learn_background
 from embedding.pictures.condition import measure
 from tests.embedding.sample_pictures import scene
 
@@ -71,7 +71,7 @@ def test_a_moved_camera_shows_its_background_elsewhere(move: dict[str, float]) -
     picture = street()
     background = taught(picture)
     sighting = background.find(look(lit(picture, 0.9), **move))
-    assert sighting.place is Place.ELSEWHERE
+    assert sighting.place is BackgroundPlace.ELSEWHERE
     if "right" in move:
         assert sighting.motion == pytest.approx(math.hypot(move["right"], move.get("down", 0)), abs=0.02)
 
@@ -79,19 +79,19 @@ def test_a_moved_camera_shows_its_background_elsewhere(move: dict[str, float]) -
 @pytest.mark.parametrize("light", [0.15, 0.5, 1.0, 1.6])
 def test_light_moves_nothing(light: float) -> None:
     picture = street()
-    assert taught(picture).find(look(lit(picture, light))).place is Place.SAME
+    assert taught(picture).find(look(lit(picture, light))).place is BackgroundPlace.SAME
 
 
 def test_what_stands_before_it_moves_nothing() -> None:
     picture = street()
     background = taught(picture)
     picture.paste(scene(260, 300, seed=9), (80, 120))
-    assert background.find(look(picture)).place is Place.SAME
+    assert background.find(look(picture)).place is BackgroundPlace.SAME
 
 
 def test_nothing_can_be_said_of_another_scene() -> None:
     found = {taught(street()).find(look(street(seed))).place for seed in range(20, 40)}
-    assert Place.SAME not in found and Place.NOWHERE in found
+    assert BackgroundPlace.SAME not in found and BackgroundPlace.NOWHERE in found
 
 
 def test_where_examples_hide_it_now_and_then_an_unknown_frame_says_nothing() -> None:
@@ -99,7 +99,7 @@ def test_where_examples_hide_it_now_and_then_an_unknown_frame_says_nothing() -> 
     lights = [look(lit(street(), light)) for light in (1.0, 0.6, 1.3, 0.8)]
     background = learn_background([lights, [*lights[:2], hidden]])
     assert background
-    assert background.find(look(street(12))).place is Place.UNCLEAR
+    assert background.find(look(street(12))).place is BackgroundPlace.UNCLEAR
 
 
 def test_no_background_is_learned_of_few_frames_or_none_alike() -> None:
@@ -133,7 +133,7 @@ def test_genuine_cameras_by_day_and_night() -> None:
     for path in sorted(WEBCAMS.glob("*/*.jpg"), key=lambda path: path.name):
         cameras[path.name.partition("__")[0]].append(path)
     random = Random(4)
-    found: defaultdict[str, list[Place]] = defaultdict(list)
+    found: defaultdict[str, list[BackgroundPlace]] = defaultdict(list)
     for paths in cameras.values():
         if len(paths) < 20:
             continue
@@ -147,10 +147,10 @@ def test_genuine_cameras_by_day_and_night() -> None:
         for picture in pictures[6:]:
             for name, move in {"none": {}, **MOVES}.items():
                 found[name].append(background.find(look(picture, **move)).place)
-    share = {name: places.count(Place.ELSEWHERE) / len(places) for name, places in found.items()}
+    share = {name: places.count(BackgroundPlace.ELSEWHERE) / len(places) for name, places in found.items()}
     assert len(found["none"]) > 50
     assert share["none"] == 0
-    assert found["none"].count(Place.SAME) > 0.9 * len(found["none"])
+    assert found["none"].count(BackgroundPlace.SAME) > 0.9 * len(found["none"])
     assert share["a little"] > 0.8 and share["down"] > 0.8
     assert share["zoomed"] > 0.6 and share["turned"] > 0.4
-    assert all(found[name].count(Place.SAME) < 0.1 * len(found[name]) for name in MOVES)
+    assert all(found[name].count(BackgroundPlace.SAME) < 0.1 * len(found[name]) for name in MOVES)

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 import pytest
 
 from embedding.errors import InvalidRegion
-from embedding.pictures.geometry import MIN_SIDE, WHOLE, Place, Region, Turn, View, scale
+from embedding.pictures.geometry import MIN_SIDE, WHOLE, ContentPlace, Region, Turn, View, scale
 
 
 class TestRegion:
@@ -116,7 +116,7 @@ class TestPlace:
         swap: bool,
     ) -> None:
         """Blocks leave the view as many pixels as it takes, and are the same part of the picture at each scale of the decode."""
-        place = Place.of(View(Region(*near, *far), *wanted), stored, Turn(swap=swap))
+        place = ContentPlace.of(View(Region(*near, *far), *wanted), stored, Turn(swap=swap))
         alone = scale(place.needed, stored)
         at_full_scale = place.blocks(stored, 1)
         left, top, right, bottom = place.box(stored)

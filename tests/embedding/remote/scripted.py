@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedding.protocol.messages import JSON_LENGTH, InferResponse, decode_request, encode_response, read_json_length
-from embedding.remote import Access, ModelOptions, Pace, RemoteEmbedder, open_remote_embedder
+from embedding.remote import Access, CheckPace, ModelOptions, RemoteEmbedder, open_remote_embedder
 
 MODEL = "blocks"
 SIDE = 32
@@ -166,7 +166,7 @@ def after(good: int, fault: Fault) -> Fault:
     return counted
 
 
-PACE: Final = Pace(check_every=0.1, probe_every=0.3, first_backoff=0.02, longest_backoff=0.1, busy_patience=0.5)
+PACE: Final = CheckPace(check_every=0.1, probe_every=0.3, first_backoff=0.02, longest_backoff=0.1, busy_patience=0.5)
 """Looks after servers as often as tests can wait for."""
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from embedding.errors import ModelChanged, ServerBusy, ServerError, ServerUnreachable
-from embedding.remote import Access, Pace, RemoteEmbedder, open_remote_embedder
+from embedding.remote import Access, CheckPace, RemoteEmbedder, open_remote_embedder
 from tests.embedding.sample_pictures import encode, scene
 
 from .running import free_ports
 from .scripted import MODEL, SIDE, Fault, Scripted, drop, hang, replies, serving
 
-PACE = Pace(check_every=0.1, probe_every=60, first_backoff=0.02, longest_backoff=0.1, busy_patience=0.5)
+PACE = CheckPace(check_every=0.1, probe_every=60, first_backoff=0.02, longest_backoff=0.1, busy_patience=0.5)
 PICTURE = encode(scene(320, 240))
 
 

@@ -16,12 +16,12 @@ import pytest
 from embedding.errors import EmbeddingError
 from embedding.server import listen
 from embedding.serving import application, connections, memory, worker as workers
-from embedding.serving.application import Limits, State
+from embedding.serving.application import ServerLimits, ServerState
 from embedding.serving.auth import Guard
 from embedding.serving.listening import unix_socket
 from embedding.serving.memory import trim
 from embedding.serving.metrics import Metrics
-from embedding.serving.models import Place, Served, read_model_file
+from embedding.serving.models import ModelOnDevice, Served, read_model_file
 from embedding.serving.worker import Worker
 from tests.embedding.graphs import separable
 
@@ -58,7 +58,7 @@ class _Device:
 class _House:
     """A server in this process."""
 
-    def __init__(self, path: Path, state: State, device: _Device) -> None:
+    def __init__(self, path: Path, state: ServerState, device: _Device) -> None:
         self.path, self.state, self.device = path, state, device
 
     async def ask(self, number: int = 0, count: int = 1, **parameters: Any) -> Answer:
@@ -83,13 +83,13 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def serving(folder: Path, capacity: int = 4, limits: Limits | None = None) -> AsyncIterator[_House]:
+async def serving(folder: Path, capacity: int = 4, limits: ServerLimits | None = None) -> AsyncIterator[_House]:
     """Serve the waiting device."""
     file = folder / "net.tflite"
     file.write_bytes(separable("uint8", HEIGHT, WIDTH))
     device, worker = _Device(), Worker("cpu", capacity)
-    served = Served(read_model_file(file), (Place(worker, device),), capacity)
-    state = State(limits or Limits(), Guard(None), Metrics(), (worker,), {"net": served}, ready=True)
+    served = Served(read_model_file(file), (ModelOnDevice(worker, device),), capacity)
+    state = ServerState(limits or ServerLimits(), Guard(None), Metrics(), (worker,), {"net": served}, ready=True)
     before = set(threading.enumerate())
     try:
         async with AsyncExitStack() as stack:
@@ -150,7 +150,7 @@ async def test_deadline(tmp_path: Path) -> None:
 
 async def test_deadline_within_a_batch(tmp_path: Path) -> None:
     """A batch whose deadline passes under way is left after the picture in hand."""
-    async with serving(tmp_path, limits=Limits(deadline=0.2)) as house:
+    async with serving(tmp_path, limits=ServerLimits(deadline=0.2)) as house:
         assert (await house.ask(1, 4)).status == 504
         house.device.go.release(10)
         await until(lambda: house.worker.pending == 0)
@@ -202,7 +202,7 @@ async def test_hanging_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 async def test_slow_body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that comes too slowly is answered by 408, and its connection closed."""
     monkeypatch.setattr(application, "LEAST_RATE", 1e9)
-    async with serving(tmp_path, limits=Limits(read_seconds=0.1)) as house:
+    async with serving(tmp_path, limits=ServerLimits(read_seconds=0.1)) as house:
         reader, writer = await asyncio.open_unix_connection(str(house.path))
         writer.write(request()[:-5])
         answer = await asyncio.wait_for(read_answer(reader), PATIENCE)
@@ -238,7 +238,7 @@ async def test_bodies_in_memory_are_bounded(tmp_path: Path, monkeypatch: pytest.
     size = 40_000
     monkeypatch.setattr(application, "BODIES_AT_ONCE", 1)
     head = f"POST {INFER} HTTP/1.1\r\nHost: server\r\nContent-Length: {size}\r\n\r\n".encode()
-    async with serving(tmp_path, limits=Limits(max_bytes=size)) as house:
+    async with serving(tmp_path, limits=ServerLimits(max_bytes=size)) as house:
         house.device.go.release()
         _, announcing = await asyncio.open_unix_connection(str(house.path))
         announcing.write(head)
@@ -253,7 +253,7 @@ async def test_bodies_in_memory_are_bounded(tmp_path: Path, monkeypatch: pytest.
 
 async def test_oversize(tmp_path: Path) -> None:
     """A body beyond the limit is refused before it is read; so is one that does not say how long it is."""
-    async with serving(tmp_path, limits=Limits(max_bytes=1000)) as house:
+    async with serving(tmp_path, limits=ServerLimits(max_bytes=1000)) as house:
         reader, writer = await asyncio.open_unix_connection(str(house.path))
         writer.write(f"POST {INFER} HTTP/1.1\r\nHost: server\r\nContent-Length: 1001\r\n\r\n".encode())
         assert (await asyncio.wait_for(read_answer(reader), PATIENCE)).status == 413

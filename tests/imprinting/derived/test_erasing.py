@@ -14,7 +14,7 @@ import pytest
 from imprinting import (
     KINDS,
     EmbeddingCache,
-    EmbeddingShelf,
+    EmbeddingFingerprints,
     ExampleStore,
     Head,
     HeadVersions,
@@ -34,7 +34,7 @@ class Classifier:
     """All that a classifier keeps, as its owner has it open."""
 
     store: ExampleStore
-    shelf: EmbeddingShelf
+    fingerprints: EmbeddingFingerprints
     cache: EmbeddingCache
     versions: HeadVersions
 
@@ -48,13 +48,13 @@ class Classifier:
     def erase(self, example_id: str) -> int:
         """Erase an example."""
         return erase_example(
-            example_id, store=self.store, shelf=self.shelf, opened=[self.cache], versions=self.versions
+            example_id, store=self.store, fingerprints=self.shelf, opened=[self.cache], versions=self.versions
         )
 
 
 def opened(root: Path) -> Classifier:
     """Begin a session."""
-    shelf, clock = EmbeddingShelf(root / FOLDER, Clock()), Clock()
+    shelf, clock = EmbeddingFingerprints(root / FOLDER, Clock()), Clock()
     return Classifier(loaded(root), shelf, shelf.open("f", LENGTH), HeadVersions(root / HEADS, clock))
 
 

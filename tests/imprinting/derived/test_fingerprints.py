@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imprinting import EmbeddingCache, EmbeddingShelf
+from imprinting import EmbeddingCache, EmbeddingFingerprints
 from imprinting.derived.fingerprints import KEPT, RECORD
 
 KEY = bytes(16)
@@ -24,7 +24,7 @@ class Clock:
         return self.now
 
 
-def use(shelf: EmbeddingShelf, fingerprint: str) -> EmbeddingCache:
+def use(fingerprints: EmbeddingFingerprints, fingerprint: str) -> EmbeddingCache:
     """Begin a cache with one vector and use it."""
     cache = shelf.open(fingerprint, 3)
     if cache.get(KEY) is None:
@@ -36,12 +36,12 @@ def use(shelf: EmbeddingShelf, fingerprint: str) -> EmbeddingCache:
 def test_what_is_in_use_is_known_after_a_restart(tmp_path: Path) -> None:
     """And how it was made."""
     folder, clock = tmp_path / "none" / "yet", Clock()
-    shelf = EmbeddingShelf(folder, clock)
+    shelf = EmbeddingFingerprints(folder, clock)
     assert shelf.in_use is None
     assert shelf.purge() == 0
     use(shelf, "a")
     use(shelf, "b")
-    found = EmbeddingShelf(folder, clock).in_use
+    found = EmbeddingFingerprints(folder, clock).in_use
     assert found
     assert (found.fingerprint, found.note) == ("b", {"made of": "b"})
 
@@ -49,15 +49,15 @@ def test_what_is_in_use_is_known_after_a_restart(tmp_path: Path) -> None:
 def test_going_back_is_instant_for_a_week(tmp_path: Path) -> None:
     """The cache that was left is kept that long, and the one in use for ever."""
     clock = Clock()
-    shelf = EmbeddingShelf(tmp_path, clock)
+    shelf = EmbeddingFingerprints(tmp_path, clock)
     use(shelf, "a")
     clock.now += timedelta(days=30)
     use(shelf, "b")
     clock.now += KEPT
-    assert EmbeddingShelf(tmp_path, clock).purge() == 0
-    assert EmbeddingShelf(tmp_path, clock).open("a", 3).get(KEY) is not None
+    assert EmbeddingFingerprints(tmp_path, clock).purge() == 0
+    assert EmbeddingFingerprints(tmp_path, clock).open("a", 3).get(KEY) is not None
     clock.now += timedelta(seconds=1)
-    shelf = EmbeddingShelf(tmp_path, clock)
+    shelf = EmbeddingFingerprints(tmp_path, clock)
     assert shelf.purge() == 1
     assert shelf.open("a", 3).get(KEY) is None
     assert shelf.open("b", 3).get(KEY) is not None
@@ -66,7 +66,7 @@ def test_going_back_is_instant_for_a_week(tmp_path: Path) -> None:
 def test_one_who_goes_back_may_come_again(tmp_path: Path) -> None:
     """A cache in use again is no longer counted as left; the other one is, from then on."""
     clock = Clock()
-    shelf = EmbeddingShelf(tmp_path, clock)
+    shelf = EmbeddingFingerprints(tmp_path, clock)
     use(shelf, "a")
     use(shelf, "b")
     clock.now += timedelta(days=6)
@@ -81,13 +81,13 @@ def test_one_who_goes_back_may_come_again(tmp_path: Path) -> None:
 def test_a_cache_that_was_never_used_is_kept_a_week_from_when_it_is_found(tmp_path: Path) -> None:
     """As one that was being filled when Home Assistant stopped."""
     clock = Clock()
-    shelf = EmbeddingShelf(tmp_path, clock)
+    shelf = EmbeddingFingerprints(tmp_path, clock)
     use(shelf, "a")
     shelf.open("half", 3).put(KEY, np.ones(3, np.float32))
     clock.now += timedelta(days=100)
-    assert EmbeddingShelf(tmp_path, clock).purge() == 0
+    assert EmbeddingFingerprints(tmp_path, clock).purge() == 0
     clock.now += KEPT + timedelta(seconds=1)
-    assert EmbeddingShelf(tmp_path, clock).purge() == 1
+    assert EmbeddingFingerprints(tmp_path, clock).purge() == 1
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,12 @@ def test_a_cache_that_was_never_used_is_kept_a_week_from_when_it_is_found(tmp_pa
 def test_a_damaged_record_counts_as_none(tmp_path: Path, content: bytes) -> None:
     """It is written anew by the next use."""
     clock = Clock()
-    use(EmbeddingShelf(tmp_path, clock), "a")
+    use(EmbeddingFingerprints(tmp_path, clock), "a")
     (tmp_path / RECORD).write_bytes(content)
-    shelf = EmbeddingShelf(tmp_path, clock)
+    shelf = EmbeddingFingerprints(tmp_path, clock)
     assert shelf.in_use is None
     assert shelf.purge() == 0
     use(shelf, "a")
-    found = EmbeddingShelf(tmp_path, clock).in_use
+    found = EmbeddingFingerprints(tmp_path, clock).in_use
     assert found
     assert found.fingerprint == "a"

@@ -9,7 +9,7 @@ import pytest
 
 from imprinting import ExampleStore, StoreFailed, UndoImpossible, UnusableArchive, write_archive
 from imprinting.examples import importing
-from imprinting.examples.archive import Archive, Limits
+from imprinting.examples.archive import Archive, ArchiveLimits
 from imprinting.examples.import_lists import FOLDER
 from tests.imprinting.fakes import FULL, READ_ONLY, START, Fault, Killed, jpeg, loaded, new_store, png, snapshot
 from tests.imprinting.zips import bring, bring_opened, make, opened
@@ -185,7 +185,7 @@ def test_too_much_stops_it_with_what_was_filed(tmp_path: Path) -> None:
     before = snapshot(store)
     path = make(tmp_path / "a.zip", {f"open/x{number}.jpg": jpeg(f"x{number}") for number in range(50)})
     under_way = store.begin_import()
-    with Archive(path, now=START, limits=Limits(total=50 * 1100)) as archive:
+    with Archive(path, now=START, limits=ArchiveLimits(total=50 * 1100)) as archive:
         # What is read twice counts twice, as what the table of contents is silent about would.
         for _, _ in zip(range(10), archive.pictures(), strict=False):
             pass

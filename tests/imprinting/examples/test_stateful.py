@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from imprinting import (
-    EmbeddingShelf,
+    EmbeddingFingerprints,
     ExampleStore,
     Head,
     HeadVersions,
@@ -83,7 +83,7 @@ class Teaching(RuleBasedStateMachine):
         """Begin a session."""
         self.store = new_store(self.folder / "gate", self.clock)
         self.store.load()
-        self.shelf = EmbeddingShelf(self.folder / "gate" / ".embeddings", self.clock)
+        self.shelf = EmbeddingFingerprints(self.folder / "gate" / ".embeddings", self.clock)
         self.cache = self.shelf.open(FINGERPRINT, LENGTH)
         self.versions = HeadVersions(self.folder / "gate" / ".heads", self.clock)
 
@@ -279,7 +279,9 @@ class Teaching(RuleBasedStateMachine):
         self._erased(example_id)
 
     def _erase(self, example_id: str) -> None:
-        erase_example(example_id, store=self.store, shelf=self.shelf, opened=[self.cache], versions=self.versions)
+        erase_example(
+            example_id, store=self.store, fingerprints=self.shelf, opened=[self.cache], versions=self.versions
+        )
 
     def _erased(self, example_id: str) -> None:
         self.heads = {version.number: self.heads[version.number] for version in self.versions.versions}

@@ -17,7 +17,7 @@ from imprinting import Scores
 from imprinting.heads.cross_validation import Embeddings, Groups, Rule, Trial, cross_validate
 from imprinting.report import report
 from imprinting.report.estimates import Estimate, mean_of, predict_classes
-from imprinting.report.learning_curve import Wanted
+from imprinting.report.learning_curve import WantedExamples
 from imprinting.report.open_set import Accepted
 from imprinting.report.outliers import Cluster, Odd
 from imprinting.report.remarks import TEXTS, Remark, percent, remarks
@@ -257,9 +257,9 @@ def estimate(value: float, low: float = 0.9, high: float = 1.0) -> Estimate:
     return Estimate(value, low, high, value, 40, 40)
 
 
-def want(name: str, need: float, condition: str | None = None) -> Wanted:
+def want(name: str, need: float, condition: str | None = None) -> WantedExamples:
     """Return a want."""
-    return Wanted(name, condition, 3, 0.1, 0.01, need)
+    return WantedExamples(name, condition, 3, 0.1, 0.01, need)
 
 
 @pytest.mark.parametrize(

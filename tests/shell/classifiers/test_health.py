@@ -13,9 +13,14 @@ from custom_components.coral_imprint.classifiers.looking.health import (
     Stillness,
     Whereabouts,
 )
-from custom_components.coral_imprint.core.embedding import Condition, Place, Sighting
+from custom_components.coral_imprint.core.embedding import BackgroundPlace, Condition, Sighting
 
-SAME, ELSEWHERE, NOWHERE, UNCLEAR = Place.SAME, Place.ELSEWHERE, Place.NOWHERE, Place.UNCLEAR
+SAME, ELSEWHERE, NOWHERE, UNCLEAR = (
+    BackgroundPlace.SAME,
+    BackgroundPlace.ELSEWHERE,
+    BackgroundPlace.NOWHERE,
+    BackgroundPlace.UNCLEAR,
+)
 RNG = np.random.default_rng(0)
 SCENE = RNG.integers(20, 220, (64, 64), dtype=np.uint8)
 
@@ -45,7 +50,7 @@ def stale_at(changes: Iterable[float], until: float, stale_after: float = 300, e
         while moments and moments[0] <= now:
             moments.pop(0)
             frame = str(next(frames)).encode()
-        if fresh.take(frame, now, stale_after):
+        if fresh.observe(frame, now, stale_after):
             found.append(now)
         now += every
     return found
@@ -79,7 +84,7 @@ def test_an_outage_is_no_habit() -> None:
 
 def frozen(frames: Iterable[Condition], every: float = 60) -> list[bool]:
     still = Stillness()
-    return [still.take(frame.luma, number * every) for number, frame in enumerate(frames)]
+    return [still.observe(frame.luma, number * every) for number, frame in enumerate(frames)]
 
 
 def test_a_stuck_picture_under_a_running_clock_is_frozen() -> None:
@@ -110,9 +115,9 @@ def test_a_change_of_light_ends_it() -> None:
 # --- moved ----------------------------------------------------------------------------------------------------------
 
 
-def moved(places: Iterable[Place], every: float = 60) -> list[bool]:
+def moved(places: Iterable[BackgroundPlace], every: float = 60) -> list[bool]:
     where = Whereabouts()
-    return [where.take(place, number * every) for number, place in enumerate(places)]
+    return [where.observe(place, number * every) for number, place in enumerate(places)]
 
 
 def test_several_looks_over_some_minutes_have_to_agree() -> None:

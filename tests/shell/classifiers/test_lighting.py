@@ -91,10 +91,10 @@ async def test_looks_on_demand_and_at_the_interval_need_no_light(
 async def test_a_burst_has_light(hass: HomeAssistant, engine: MockConfigEntry, lamp: Lamp) -> None:
     hass.states.async_set("event.bell", "unknown")
     await options(hass, engine, triggers=["event.bell"], burst_looks=3, burst_spacing=0.02)
-    looks = engine.runtime_data.pace.looks
+    looks = engine.runtime_data.statistics.looks
     hass.states.async_set("event.bell", "2026-11-21T05:00:00+00:00")
     await settled(hass)
-    assert engine.runtime_data.pace.looks - looks == 3
+    assert engine.runtime_data.statistics.looks - looks == 3
     assert (lamp.calls, lamp.on) == (["turn_on", "turn_off"], False)
 
 
@@ -154,11 +154,11 @@ async def test_a_burst_looks_without_light_where_there_is_none(
     hass.states.async_set("event.bell", "unknown")
     await options(hass, engine, triggers=["event.bell"], burst_looks=2, burst_spacing=0.02)
     lamp.set("unavailable")
-    looks = engine.runtime_data.pace.looks
+    looks = engine.runtime_data.statistics.looks
     for second in range(2):
         hass.states.async_set("event.bell", f"2026-11-21T05:00:0{second}+00:00")
         await settled(hass)
-    assert engine.runtime_data.pace.looks - looks == 4
+    assert engine.runtime_data.statistics.looks - looks == 4
     assert caplog.text.count("looking without light") == 1, "told once"
 
 

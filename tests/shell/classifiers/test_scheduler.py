@@ -71,12 +71,12 @@ async def test_a_trigger_is_followed_by_a_burst(
 ) -> None:
     await teach(hass, only_triggers, camera, "closed", "open")
     await asyncio.sleep(0.1)  # a look of just now would be shared
-    asked, looks = camera.asked, only_triggers.runtime_data.pace.looks
+    asked, looks = camera.asked, only_triggers.runtime_data.statistics.looks
     camera.show("closed", 5)
     hass.states.async_set(MOTION, "on")
     await settled(hass)
     assert camera.asked - asked == 3
-    assert only_triggers.runtime_data.pace.looks - looks == 3
+    assert only_triggers.runtime_data.statistics.looks - looks == 3
     assert state(hass, "sensor.gate_class") == "closed", "enough looks to decide"
     hass.states.async_set(MOTION, "on", {"battery": 90})
     await quiet(hass)
@@ -143,7 +143,7 @@ async def test_looks_slower_than_their_spacing_are_fewer(
         return await real()
 
     monkeypatch.setattr(coordinator, "_async_update_data", slow)
-    pace = only_triggers.runtime_data.pace
+    pace = only_triggers.runtime_data.statistics
     looks, skipped = pace.looks, pace.skipped
     hass.states.async_set(MOTION, "on")
     await settled(hass)

@@ -100,12 +100,12 @@ async def test_intervals_meet_where_they_can(
     seeing: Seeing,
 ) -> None:
     await add(hass, engine, "slow", interval=20)
-    asked, before = camera.asked, engine.runtime_data.pace.looks
+    asked, before = camera.asked, engine.runtime_data.statistics.looks
     for number in range(4):
         camera.show("open", number)
         await tick(hass, freezer, 10.1)
     assert camera.asked - asked == 4, "the slower one never fetches a frame of its own"
-    assert engine.runtime_data.pace.looks - before == 4 + 2
+    assert engine.runtime_data.statistics.looks - before == 4 + 2
     assert len({picture for picture, _ in seeing}) == len(seeing)
 
 
@@ -134,18 +134,18 @@ async def test_a_look_that_takes_longer_than_the_interval_skips_and_queues_nothi
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slow = SlowCamera(monkeypatch)
-    looks, skipped = engine.runtime_data.pace.looks, engine.runtime_data.pace.skipped
+    looks, skipped = engine.runtime_data.statistics.looks, engine.runtime_data.statistics.skipped
     for _ in range(4):
         freezer.tick(timedelta(seconds=10.1))
         async_fire_time_changed(hass)
         await hass.async_block_till_done()
     assert slow.asked == 1
-    assert (engine.runtime_data.pace.looks - looks, engine.runtime_data.pace.skipped - skipped) == (0, 3)
+    assert (engine.runtime_data.statistics.looks - looks, engine.runtime_data.statistics.skipped - skipped) == (0, 3)
     slow.go.set()
     await settled(hass)
-    assert (engine.runtime_data.pace.looks - looks, slow.asked) == (1, 1), "what was skipped is not made up for"
+    assert (engine.runtime_data.statistics.looks - looks, slow.asked) == (1, 1), "what was skipped is not made up for"
     await tick(hass, freezer, 10.1)
-    assert engine.runtime_data.pace.looks - looks == 2
+    assert engine.runtime_data.statistics.looks - looks == 2
 
 
 async def test_a_frame_that_waited_too_long_is_dropped_for_a_new_one(
@@ -171,20 +171,20 @@ async def test_a_frame_that_waited_too_long_is_dropped_for_a_new_one(
     first = hass.async_create_background_task(act_quietly(engine), "look")
     await until(lambda: bool(embedding))
     freezer.tick(timedelta(seconds=1.5))
-    fetched = engine.runtime_data.pace.fetched
+    fetched = engine.runtime_data.statistics.fetched
     await add_without_waiting(hass, engine, "late")
-    await until(lambda: engine.runtime_data.pace.fetched > fetched)
+    await until(lambda: engine.runtime_data.statistics.fetched > fetched)
     for _ in range(20):
         await asyncio.sleep(0)
     assert len(embedding) == 1, "one at a time"
     freezer.tick(timedelta(seconds=1.5))
     camera.show("half", 77)
     newest = camera.frame
-    dropped = engine.runtime_data.pace.dropped
+    dropped = engine.runtime_data.statistics.dropped
     go.set()
     await first
     await settled(hass)
-    assert engine.runtime_data.pace.dropped - dropped == 1
+    assert engine.runtime_data.statistics.dropped - dropped == 1
     assert embedding[-1] == newest
     assert len(embedding) == 2, "the stale one was never embedded"
     assert engine.runtime_data.embedder is embedder
@@ -228,7 +228,7 @@ async def test_an_unchanged_picture_is_not_embedded_again(
     camera.show("open", 200)
     await tick(hass, freezer, 11)
     embedded.clear()
-    reused = engine.runtime_data.pace.reused
+    reused = engine.runtime_data.statistics.reused
     shown = camera.frame
     assert isinstance(shown, bytes)
     taken = []
@@ -238,7 +238,7 @@ async def test_an_unchanged_picture_is_not_embedded_again(
         await tick(hass, freezer, 11)
         taken.append(engine.runtime_data.classifiers["gate_id"].reading)
     assert embedded == []
-    assert engine.runtime_data.pace.reused - reused == 4
+    assert engine.runtime_data.statistics.reused - reused == 4
     assert [reading.picture for reading in taken] == [shown + b"%d" % number for number in range(4)]
     assert taken[0].taken < taken[1].taken
     assert state(hass, "sensor.gate_class") == "open"

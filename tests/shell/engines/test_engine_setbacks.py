@@ -147,7 +147,7 @@ async def test_an_engine_that_was_stopped_opens_nothing_more(
     """An extractor that is opened while the engine stops is closed again."""
     (models(hass) / "mine.tflite").write_bytes(network())
     running = engine.runtime_data
-    await running.embedders.async_close()
+    await running.pool.async_close()
     hass.config_entries.async_update_entry(engine, data=NETWORK)
     await hass.async_block_till_done()
     assert isinstance(await running.async_try(), RuntimeUnavailable)

@@ -371,7 +371,7 @@ async def test_the_device_is_let_go_for_another_extractor(
             await asyncio.sleep(0.02)
     device.clear("refuse")
     await settled(hass)
-    assert (entry.runtime_data.embedders.extractor, state(hass, "sensor.built_in_runtime")) == (
+    assert (entry.runtime_data.pool.extractor, state(hass, "sensor.built_in_runtime")) == (
         "other.tflite",
         "edgetpu",
     )

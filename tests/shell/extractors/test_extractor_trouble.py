@@ -97,7 +97,7 @@ async def test_a_failing_change_leaves_what_answers(
     await hass.async_block_till_done()
     while not told(hass):
         await asyncio.sleep(0.01)
-    assert engine.runtime_data.embedders.extractor == "mine.tflite"
+    assert engine.runtime_data.pool.extractor == "mine.tflite"
     await hass.config_entries.async_remove(engine.entry_id)
     assert not told(hass), "an engine that is gone has no troubles"
 

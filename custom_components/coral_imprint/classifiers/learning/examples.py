@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from ...core.embedding import NotAPicture, check_picture, to_jpeg
 from ...core.imprinting import (
     EmbeddingCache,
-    EmbeddingShelf,
+    EmbeddingFingerprints,
     Example,
     ExampleStore,
     HeadVersions,
     InUse,
     LearnedClass,
     Report,
-    Rows,
     StoreFailed,
+    TrainingSet,
     by_class,
     erase_example,
 )
@@ -64,7 +64,7 @@ class Examples:
         self.known = KnownClasses(hass, self.root)
         """What is known of classes without examples. Changed by `async_change` alone."""
         self._store = ExampleStore(self.root, _whole_jpeg, NotAPicture, dt_util.utcnow)
-        self._shelf: EmbeddingShelf
+        self._fingerprints: EmbeddingFingerprints
         self._caches: dict[str, EmbeddingCache] = {}
         """Caches that were opened, by fingerprint: two of the same file would spoil it."""
         self._disk = threading.Lock()
@@ -78,7 +78,7 @@ class Examples:
     @property
     def in_use(self) -> InUse | None:
         """What the head was last imprinted from, also by an earlier run; None where nothing ever was."""
-        return self._shelf.in_use
+        return self._fingerprints.in_use
 
     @property
     def taught(self) -> str:
@@ -110,7 +110,7 @@ class Examples:
         self._store.purge(dt_util.utcnow())
         if new:
             self._store.begin(self._settings.classes, self._settings.background)
-        self._shelf = EmbeddingShelf(self.root / _CACHE_FOLDER, dt_util.utcnow)
+        self._fingerprints = EmbeddingFingerprints(self.root / _CACHE_FOLDER, dt_util.utcnow)
 
     async def async_rescan(self) -> None:
         """Notice pictures that appeared in or vanished from the folders. Raises StoreFailed."""
@@ -149,7 +149,11 @@ class Examples:
         """
         with self._disk:
             erase_example(
-                example_id, store=self._store, shelf=self._shelf, opened=self._caches.values(), versions=versions
+                example_id,
+                store=self._store,
+                fingerprints=self._fingerprints,
+                opened=self._caches.values(),
+                versions=versions,
             )
 
     # --- embeddings ----------------------------------------------------------------------------------------------
@@ -162,7 +166,7 @@ class Examples:
     def _open(self, lens: Lens) -> EmbeddingCache:
         with self._disk:
             if (cache := self._caches.get(lens.fingerprint)) is None:
-                cache = self._shelf.open(lens.fingerprint, lens.length)
+                cache = self._fingerprints.open(lens.fingerprint, lens.length)
                 self._caches[lens.fingerprint] = cache
             return cache
 
@@ -227,7 +231,7 @@ class Examples:
         for example in self._store.examples()[-count:]:
             await lens.embed(await self._hass.async_add_executor_job(self._store.read, example))
 
-    def rows(self, cache: EmbeddingCache) -> Rows:
+    def rows(self, cache: EmbeddingCache) -> TrainingSet:
         """Return the examples whose embeddings are at hand. Copies all of them: blocking."""
         return by_class([(one, row) for one in self._store.examples() if (row := cache.get(one.key)) is not None])
 
@@ -239,13 +243,13 @@ class Examples:
         with self._disk:
             try:
                 cache.compact({example.key for example in self._store.examples()})
-                if self._shelf.in_use is None or self._shelf.in_use.fingerprint != lens.fingerprint:
+                if self._fingerprints.in_use is None or self._fingerprints.in_use.fingerprint != lens.fingerprint:
                     note = {
                         "extractor": lens.extractor,
                         "runtime": lens.embedder.runtime,
                         "region": lens.region.as_dict(),
                     }
-                    self._shelf.use(cache, lens.fingerprint, note)
-                self._shelf.purge()
+                    self._fingerprints.use(cache, lens.fingerprint, note)
+                self._fingerprints.purge()
             except StoreFailed as err:
                 _LOGGER.warning("%s: the embeddings could not be tidied up: %s", self._settings.name, err)

@@ -17,11 +17,11 @@ from ...core.imprinting import (
     Judge,
     LearnedClass,
     Odd,
-    Rows,
     Rule,
     Rules,
     Scores,
     Thresholds,
+    TrainingSet,
     evaluate,
     fit_plausibility,
     hold_out,
@@ -33,7 +33,7 @@ from ...settings import ClassifierSettings
 
 
 def learn_thresholds(
-    head: Head, rows: Rows, settings: ClassifierSettings, background: frozenset[str]
+    head: Head, rows: TrainingSet, settings: ClassifierSettings, background: frozenset[str]
 ) -> dict[str, Thresholds]:
     """Return each class's thresholds for the budget of false alarms that the user chose; none without one."""
     if not settings.false_alarms or len(head.classes) < 2 or not rows.covers(head.classes):
@@ -43,13 +43,13 @@ def learn_thresholds(
     return thresholds(head.classes, held_out, head.scale, settings.rules, budget=budget, background=background)
 
 
-def review(head: Head | None, rows: Rows) -> tuple[Odd, ...]:
+def review(head: Head | None, rows: TrainingSet) -> tuple[Odd, ...]:
     """Return the examples that the others speak against, by heads of the kind in use."""
     return () if head is None else to_review(rows.vectors, rows.occasions, rows.ids, fit=KINDS[head.kind])
 
 
 def expect(
-    head: Head | None, rows: Rows, settings: ClassifierSettings, background: frozenset[str]
+    head: Head | None, rows: TrainingSet, settings: ClassifierSettings, background: frozenset[str]
 ) -> dict[str, Thresholds]:
     """Return what may be expected of each class's thresholds as the user set them."""
     if head is None:
@@ -78,7 +78,7 @@ def as_decided(rules: Rules, bank: Bank | None) -> Judge:
 
 def evaluate_head(
     head: Head | None,
-    rows: Rows,
+    rows: TrainingSet,
     classes: Mapping[str, LearnedClass],
     *,
     judge: Judge,

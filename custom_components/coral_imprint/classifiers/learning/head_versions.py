@@ -2,7 +2,7 @@
 
 import logging
 
-from ...core.imprinting import Head, HeadVersions, Rows, StoreFailed, UnusableHead, Version
+from ...core.imprinting import Head, HeadVersions, StoreFailed, TrainingSet, UnusableHead, Version
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def load_head(versions: HeadVersions, version: Version | None, fingerprint: str,
 
 
 def keep_head(
-    versions: HeadVersions, head: Head, fingerprint: str, *, rows: Rows, taught: str, why: str, name: str
+    versions: HeadVersions, head: Head, fingerprint: str, *, rows: TrainingSet, taught: str, why: str, name: str
 ) -> None:
     """Keep a head as the version that answers from now on; ``rows`` is what it was learned from."""
     try:

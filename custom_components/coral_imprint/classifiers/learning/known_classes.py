@@ -19,7 +19,7 @@ from ...core.embedding import (
     known_weight,
     refined_weight,
 )
-from ...core.imprinting import Imprint, Known, Rows, StoreFailed, extended, fit, load_known, save_known
+from ...core.imprinting import Imprint, Known, StoreFailed, TrainingSet, extended, fit, load_known, save_known
 from ...extractors.labels import async_network_classes
 from ...extractors.lens import Lens
 
@@ -101,7 +101,9 @@ class KnownClasses:
             # Looked up again at the next start.
             _LOGGER.warning("%s: what is known could not be kept: %s", self._root.name, err)
 
-    def imprint(self, rows: Rows, lens: Lens, classes: Collection[str], length: int | None = None) -> Imprint | None:
+    def imprint(
+        self, rows: TrainingSet, lens: Lens, classes: Collection[str], length: int | None = None
+    ) -> Imprint | None:
         """Imprint from examples and from what is known; None where there is neither. Blocking.
 
         ``length`` is that of the rows, where they aren't the lens's embeddings but the network's part of them.

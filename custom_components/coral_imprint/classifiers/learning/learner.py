@@ -27,10 +27,10 @@ from ...core.imprinting import (
     LearnedClass,
     Odd,
     Plausibility,
-    Rows,
     Rules,
     StoreFailed,
     Thresholds,
+    TrainingSet,
     Version,
     as_rules,
     choose,
@@ -213,7 +213,7 @@ class Learner:
         rows = self.examples.rows(cache)
         if (head := self.examples.known.imprint(rows, lens, self.classes)) is None:
             return Learned(lens)
-        learned = Learned(lens, head, self._judge(lens, rows) if rows.covers(head.classes) else None)
+        learned = Learned(lens, head, self._fit_plausibility(lens, rows) if rows.covers(head.classes) else None)
         pinned = self._versions.pinned(self.examples.taught)
         restored = load_head(self._versions, pinned, lens.fingerprint, self.settings.name)
         return replace(learned, head=restored, restored=pinned.number) if pinned and restored else learned
@@ -258,11 +258,11 @@ class Learner:
         self._on_progress()
         if self._wants_bank(learned) and learned.head and rows.covers(learned.head.classes):
             self._bank = (learned.lens.fingerprint, await async_make_bank(self._hass, learned.lens))
-            plausibility = await self._hass.async_add_executor_job(self._judge, learned.lens, rows)
+            plausibility = await self._hass.async_add_executor_job(self._fit_plausibility, learned.lens, rows)
             if self.learned is learned:
                 self.learned = replace(learned, plausibility=plausibility)
 
-    def _refine(self, learned: Learned, rows: Rows) -> Learned:
+    def _refine(self, learned: Learned, rows: TrainingSet) -> Learned:
         """Learn a better head where there is one, and its thresholds. Blocking."""
         kind, head = self.settings.head, learned.head
         if head and kind != head.kind and len(rows.vectors) > 1 and rows.covers(head.classes):
@@ -281,7 +281,7 @@ class Learner:
     def _wants_bank(self, learned: Learned) -> bool:
         return self.settings.reject_foreign and not learned.plausibility and learned.lens.embedder.runtime != BUILTIN
 
-    def _judge(self, lens: Lens, rows: Rows) -> Plausibility | None:
+    def _fit_plausibility(self, lens: Lens, rows: TrainingSet) -> Plausibility | None:
         """Learn what is plausible, where the lens's bank is at hand. Blocking."""
         if not self.settings.reject_foreign or self._bank is None or self._bank[0] != lens.fingerprint:
             return None
@@ -294,7 +294,7 @@ class Learner:
         """The heads that answered, newest first, as far as they are kept."""
         return self._versions.versions
 
-    def _keep(self, learned: Learned, rows: Rows) -> None:
+    def _keep(self, learned: Learned, rows: TrainingSet) -> None:
         """Keep a head as a version. Blocking."""
         assert learned.head
         taught, name = self.examples.taught, self.settings.name

@@ -14,7 +14,7 @@ from .learner import Learner
 _LOGGER = logging.getLogger(__name__)
 
 
-class Refining:
+class Refiner:
     """When one classifier's head is refined."""
 
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry, lock: asyncio.Lock, learner: Learner) -> None:

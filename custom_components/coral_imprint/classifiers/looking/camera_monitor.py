@@ -15,9 +15,9 @@ from homeassistant.helpers.event import async_call_later
 from ...const import CAMERA_PROBLEMS
 from ...core.embedding import (
     Background,
+    BackgroundPlace,
     Condition,
     NotAPicture,
-    Place,
     Sighting,
     edges,
     learn_background,
@@ -81,7 +81,7 @@ def _background(seen: list[list[Condition]]) -> Background | None:
     return learn_background([[edges(one.luma) for one in taught if not (one.black or one.blinded)] for taught in seen])
 
 
-class Checkup:
+class CameraMonitor:
     """Checks one classifier's camera."""
 
     def __init__(
@@ -163,7 +163,7 @@ class Checkup:
             return None
         frame = edges(condition.luma)
         if background.stays(frame):
-            return Sighting(Place.SAME)
+            return Sighting(BackgroundPlace.SAME)
         if monotonic() - self._searched < SEARCH_EVERY:
             return None
         self._searched = monotonic()

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from ...core.embedding import Seen, Wanted
 from ...extractors.lens import Lens
 from ...settings import When
+from .engine_resources import EngineResources
 from .frames import Frame
-from .shared import Shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class _Kept:
     """When, by the monotonic clock."""
 
 
-class Gate:
+class ChangeGate:
     """Keeps a classifier's last embedding, and has the next picture embedded only where that may tell something new."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, resources: EngineResources) -> None:
         """Know nothing yet."""
-        self._shared = shared
+        self._resources = resources
         self._kept: _Kept | None = None
 
     async def async_see(self, lens: Lens, frame: Frame, when: When, *, first: bool) -> Seen | None:
@@ -37,12 +37,12 @@ class Gate:
         """
         if (seen := self._same(frame.picture, lens)) is None:
             wanted = self._wanted(lens, when)
-            if (seen := await self._shared.desk.async_see(lens, frame, wanted, first=first)) is None:
+            if (seen := await self._resources.queue.async_see(lens, frame, wanted, first=first)) is None:
                 return None
             self._keep(frame.picture, lens, seen)
-            self._shared.pace.reused += seen.reused
+            self._resources.statistics.reused += seen.reused
         else:
-            self._shared.pace.reused += 1
+            self._resources.statistics.reused += 1
         return seen
 
     async def async_embed(self, lens: Lens, picture: bytes) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from homeassistant.core import HomeAssistant
 from ...const import RUNTIME_REMOTE
 from ...core.embedding import EmbeddingError, PictureEmbedder, Region, RuntimeUnavailable, Seen, Wanted
 from ...extractors.lens import Lens
-from ...extractors.statistics import Pace
+from ...extractors.statistics import LookStatistics
 from .frames import Frame
 
 STALE_AFTER: Final = 1.0
@@ -47,7 +47,7 @@ class _Turns:
         """Whether no one is in, and no one waits."""
         return self._free == self._at_once and not self.jobs
 
-    async def take(self, *, first: bool) -> None:
+    async def acquire(self, *, first: bool) -> None:
         """Wait for a turn; ``first``: before all others."""
         if self._free:
             self._free -= 1
@@ -61,10 +61,10 @@ class _Turns:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.give()  # it was given at the same moment
+                self.release()  # it was given at the same moment
             raise
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Let the next one in."""
         while self._waiting:
             if not (turn := self._waiting.popleft()).done():
@@ -73,14 +73,14 @@ class _Turns:
         self._free += 1
 
 
-class Desk:
+class EmbedQueue:
     """Where an engine's frames are embedded: each is decoded once, for all who look at it."""
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, pace: Pace) -> None:
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, statistics: LookStatistics) -> None:
         """Begin with nothing to do."""
         self._hass = hass
         self._entry = entry
-        self._pace = pace
+        self._statistics = statistics
         self._turns: dict[PictureEmbedder, _Turns] = {}
 
     async def async_see(self, lens: Lens, frame: Frame, wanted: Wanted, *, first: bool = False) -> Seen | None:
@@ -108,17 +108,17 @@ class Desk:
         with _answering(job):
             try:
                 await asyncio.sleep(0)  # others were given the same frame just now, and are about to ask
-                await turns.take(first=first)
+                await turns.acquire(first=first)
             finally:
                 turns.jobs.remove(job)
             try:
                 if monotonic() - job.since > STALE_AFTER:
-                    self._pace.dropped += 1
+                    self._statistics.dropped += 1
                     found: list[Seen | None] = [None] * len(job.wanted)
                 else:
                     found = [*await embedder.see(job.frame.picture, [_agreed(asked) for asked in job.wanted.values()])]
             finally:
-                turns.give()
+                turns.release()
                 if turns.idle:
                     self._turns.pop(embedder, None)
             for asked, seen in zip(job.wanted.values(), found, strict=True):

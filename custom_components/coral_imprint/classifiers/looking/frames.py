@@ -18,7 +18,7 @@ from homeassistant.helpers.start import async_at_started
 
 from ...entity_refs import resolve_camera
 from ...errors import translated
-from ...extractors.statistics import Pace
+from ...extractors.statistics import LookStatistics
 from .health import Freshness
 
 CAMERA_TIMEOUT: Final = 10
@@ -61,11 +61,11 @@ class Frame:
 class SharedFrames:
     """An engine's way to cameras: who asks for a camera's picture at the same moment gets the same."""
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, pace: Pace) -> None:
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, statistics: LookStatistics) -> None:
         """Fetch nothing yet."""
         self._hass = hass
         self._entry = entry
-        self._pace = pace
+        self._statistics = statistics
         self._fetching: dict[str, tuple[float, asyncio.Task[Frame]]] = {}
         self._last: dict[str, Frame] = {}
         self._starts: dict[str, float] = {}
@@ -105,7 +105,7 @@ class SharedFrames:
 
     async def _async_fetch(self, entity_id: str) -> Frame:
         asked = monotonic()
-        self._pace.fetched += 1
+        self._statistics.fetched += 1
         try:
             frame = Frame(await async_grab(self._hass, entity_id), asked, monotonic())
         finally:
@@ -202,7 +202,7 @@ class Frames:
         frame = await self._grab(self._camera, since)
         if not self._tracked:
             self.async_track(self._camera)  # it was missing, and came back
-        self.stale = self._freshness.take(frame.picture, monotonic(), stale_after)
+        self.stale = self._freshness.observe(frame.picture, monotonic(), stale_after)
         return frame
 
     async def async_fresh(self, stale_after: float) -> bytes:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.embedding import Condition, Place, Sighting
+from ...core.embedding import BackgroundPlace, Condition, Sighting
 
 
 class Problem(StrEnum):
@@ -78,7 +78,7 @@ class Freshness:
         self._since = 0.0
         self._gaps: deque[float] = deque(maxlen=USUAL_GAPS)
 
-    def take(self, frame: bytes, now: float, stale_after: float) -> bool:
+    def observe(self, frame: bytes, now: float, stale_after: float) -> bool:
         """Take in a frame; return whether it is stale. ``stale_after``: seconds that it may stay the same; 0: for ever."""
         if frame != self._last:
             if self._last:
@@ -111,7 +111,7 @@ class Stillness:
         self._since = 0.0
         self._looks = 0
 
-    def take(self, luma: NDArray[np.uint8], now: float) -> bool:
+    def observe(self, luma: NDArray[np.uint8], now: float) -> bool:
         """Take in a frame of other bytes than the one before, small and grey; return whether the picture is frozen."""
         if self._first is None or np.count_nonzero(luma == self._first) < UNCHANGED * luma.size:
             self._first, self._since, self._looks = luma, now, 1
@@ -140,9 +140,9 @@ class Whereabouts:
         """Of them those that should have shown it somewhere."""
         self._back = 0
 
-    def take(self, place: Place, now: float) -> bool:
+    def observe(self, place: BackgroundPlace, now: float) -> bool:
         """Take in where a look showed the background; return whether the camera was moved."""
-        if place is Place.SAME:
+        if place is BackgroundPlace.SAME:
             self._since, self._elsewhere, self._unseen_since, self._unseen = None, 0, None, 0
             self._lost = 0
             self._back += 1
@@ -150,10 +150,10 @@ class Whereabouts:
             return self.moved
         self._back = 0
         self._unseen += 1
-        self._lost += place is not Place.UNCLEAR
+        self._lost += place is not BackgroundPlace.UNCLEAR
         if self._unseen_since is None:
             self._unseen_since = now
-        if place is Place.ELSEWHERE:
+        if place is BackgroundPlace.ELSEWHERE:
             self._elsewhere += 1
             if self._since is None:
                 self._since = now
@@ -209,9 +209,9 @@ class Health:
         if condition is not self._judged:
             self._judged = condition
             if dull is None:
-                self._frozen = self._stillness.take(condition.luma, now)
+                self._frozen = self._stillness.observe(condition.luma, now)
                 if sighting is not None:
-                    self._whereabouts.take(sighting.place, now)
+                    self._whereabouts.observe(sighting.place, now)
         found = {
             Problem.STALE: stale,
             Problem.BLACK: dull is Problem.BLACK,

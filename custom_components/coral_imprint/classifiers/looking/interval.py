@@ -7,7 +7,7 @@ from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_at
 
 
-class Schedule:
+class Interval:
     """Calls at an interval, whatever a call takes: at a start, and whole intervals after it.
 
     Who shares a start is called at the same moment where the intervals' multiples meet, and so may share the work.

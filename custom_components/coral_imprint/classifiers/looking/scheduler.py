@@ -10,10 +10,10 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 
-from ...extractors.statistics import Pace
+from ...extractors.statistics import LookStatistics
 from ...issues import async_report_triggers
 from ...settings import ClassifierSettings
-from .interval import Schedule
+from .interval import Interval
 from .lighting import lights
 from .triggers import Triggers
 
@@ -33,18 +33,20 @@ class Looks:
     """Looks at a frame from now on."""
 
 
-class Occasions:
+class LookScheduler:
     """One classifier's interval and triggers."""
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, subentry_id: str, looks: Looks, pace: Pace) -> None:
+    def __init__(
+        self, hass: HomeAssistant, entry: ConfigEntry, subentry_id: str, looks: Looks, statistics: LookStatistics
+    ) -> None:
         """Begin nothing yet."""
         self._hass = hass
         self._entry = entry
         self._subentry_id = subentry_id
         self._looks = looks
-        self._pace = pace
+        self._statistics = statistics
         self._settings: ClassifierSettings | None = None
-        self._schedule = Schedule(hass, self._due)
+        self._schedule = Interval(hass, self._due)
         self._triggers = Triggers(hass, self._triggered, self._tell_missing)
         self._burst: asyncio.Task[None] | None = None
         self._left = 0
@@ -79,7 +81,7 @@ class Occasions:
         if not self._looks.wanted():
             return
         if self._looks.under_way():
-            self._pace.skipped += 1  # its time is over: it is not made up for
+            self._statistics.skipped += 1  # its time is over: it is not made up for
             return
         self._entry.async_create_background_task(self._hass, self._looks.routine(), "coral_imprint look")
 
@@ -119,7 +121,7 @@ class Occasions:
                 # Looks take longer than their spacing: there are fewer, rather than late ones.
                 due += spacing
                 self._left -= 1
-                self._pace.skipped += 1
+                self._statistics.skipped += 1
             if self._left:
                 await asyncio.sleep(due - loop.time())
 

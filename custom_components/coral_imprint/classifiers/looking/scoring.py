@@ -28,7 +28,7 @@ class Reading:
     """What is wrong with the camera; None where nothing is."""
 
 
-class Judge:
+class Scorer:
     """Scores and decides, look after look."""
 
     def __init__(self, rules: Rules) -> None:

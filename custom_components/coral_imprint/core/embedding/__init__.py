@@ -23,7 +23,7 @@ from .export.exporting import export_model, labels_text
 from .export.network_part import foreign_emphasis, joined_weight, network_length, network_part, same_extractor
 from .export.trial import exported_answers, layer_answers
 from .interface import PictureEmbedder
-from .pictures.background import Background, Place, Sighting, edges, learn as learn_background
+from .pictures.background import Background, BackgroundPlace, Sighting, edges, learn as learn_background
 from .pictures.clutter import VERSION as CLUTTER_VERSION, encoded as drawn_clutter
 from .pictures.condition import Condition, measure_picture
 from .pictures.decoding import WHOLE, Region, check_picture, to_jpeg
@@ -47,6 +47,7 @@ __all__ = [
     "LITERT_REQUIREMENT",
     "WHOLE",
     "Background",
+    "BackgroundPlace",
     "Choice",
     "Condition",
     "CorruptModel",
@@ -62,7 +63,6 @@ __all__ = [
     "NotAPicture",
     "Partial",
     "PictureEmbedder",
-    "Place",
     "PublishedFile",
     "Region",
     "Rejected",

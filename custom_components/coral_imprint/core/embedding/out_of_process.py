@@ -15,7 +15,7 @@ from .preparation import FrameTimes, Prepared, Seen, Wanted, embed_each, fingerp
 from .runtimes.choice import Choice
 
 
-class AwayEmbedder(ABC):
+class OutOfProcessEmbedder(ABC):
     """Turns pictures into unit vectors: the face of `Embedder`."""
 
     runtime: str

@@ -28,7 +28,7 @@ from aiohttp import web
 from .devices import survey
 from .errors import EmbeddingError
 from .runtimes import litert
-from .serving.application import Limits, State, make_application
+from .serving.application import ServerLimits, ServerState, make_application
 from .serving.auth import Guard, TokenError, is_loopback, read_token
 from .serving.connections import HTTP_LOGGER, Connections
 from .serving.listening import BACKLOG, ListenError, address_of, forget, tcp_socket, unix_socket
@@ -108,13 +108,13 @@ def _arguments() -> argparse.ArgumentParser:
         "--queue", type=_at_least_one, default=QUEUE, help=f"pictures that may wait for a device (default {QUEUE})"
     )
     parser.add_argument(
-        "--deadline", type=_seconds, default=Limits.deadline, help="seconds that a request may take, at most"
+        "--deadline", type=_seconds, default=ServerLimits.deadline, help="seconds that a request may take, at most"
     )
     parser.add_argument(
-        "--max-bytes", type=_at_least_one, default=Limits.max_bytes, help="length of a request's body, at most"
+        "--max-bytes", type=_at_least_one, default=ServerLimits.max_bytes, help="length of a request's body, at most"
     )
     parser.add_argument(
-        "--read-seconds", type=_seconds, default=Limits.read_seconds, help="how long a body may take to begin"
+        "--read-seconds", type=_seconds, default=ServerLimits.read_seconds, help="how long a body may take to begin"
     )
     parser.add_argument("--parent-pipe", action="store_true", help="end when the standard input is closed")
     parser.add_argument("--list-devices", action="store_true", help="print what there is to execute models, and end")
@@ -206,8 +206,8 @@ async def serve(options: argparse.Namespace, token: str | None, listeners: Seque
     """Serve until told to stop; returns the exit status."""
     metrics = Metrics()
     workers = _workers(options, metrics)
-    limits = Limits(options.max_bytes, options.deadline, options.read_seconds)
-    state = State(limits, Guard(token), metrics, workers)
+    limits = ServerLimits(options.max_bytes, options.deadline, options.read_seconds)
+    state = ServerState(limits, Guard(token), metrics, workers)
     stop = asyncio.Event()
     _watch_signals(stop)
     if options.parent_pipe:
@@ -242,7 +242,7 @@ def _workers(options: argparse.Namespace, metrics: Metrics) -> tuple[Worker, ...
     return tuple(map(of, options.device))
 
 
-async def listen(stack: AsyncExitStack, state: State, listeners: Sequence[socket.socket]) -> None:
+async def listen(stack: AsyncExitStack, state: ServerState, listeners: Sequence[socket.socket]) -> None:
     """Answer at the sockets until the stack is closed."""
     runner = web.AppRunner(
         make_application(state),
@@ -273,7 +273,7 @@ async def listen(stack: AsyncExitStack, state: State, listeners: Sequence[socket
         stack.callback(server.close)
 
 
-async def _load(state: State, options: argparse.Namespace) -> bool:
+async def _load(state: ServerState, options: argparse.Namespace) -> bool:
     """Open the models; whether there are any."""
     try:
         files = await asyncio.to_thread(read_models, options.models)

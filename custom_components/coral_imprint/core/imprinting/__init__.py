@@ -6,7 +6,7 @@ from .decision.thresholds import Budget, Doubt, Thresholds, as_rules, outcomes, 
 from .decision.uncertainty import Uncertainty
 from .derived.embeddings import EmbeddingCache
 from .derived.erasing import erase_example
-from .derived.fingerprints import EmbeddingShelf, InUse
+from .derived.fingerprints import EmbeddingFingerprints, InUse
 from .derived.head_versions import HeadVersions, Version
 from .derived.known_classes import Known, extended, load as load_known, save as save_known
 from .errors import (
@@ -24,7 +24,7 @@ from .errors import (
     UnusableArchive,
     UnusableHead,
 )
-from .examples.archive import Archive, Limits as ArchiveLimits, Skipped, Written, write_archive
+from .examples.archive import Archive, ArchiveLimits, Skipped, Written, write_archive
 from .examples.bin import bin_whole, purge
 from .examples.importing import Importing, ImportReport
 from .examples.journal import Change
@@ -42,7 +42,7 @@ from .report.outliers import Cluster, Odd
 from .report.remarks import Remark
 from .report.report import Evaluation, evaluate
 from .report.review import to_review
-from .training_set import Rows, by_class
+from .training_set import TrainingSet, by_class
 
 __all__ = [
     "KINDS",
@@ -59,7 +59,7 @@ __all__ = [
     "Decision",
     "Doubt",
     "EmbeddingCache",
-    "EmbeddingShelf",
+    "EmbeddingFingerprints",
     "Embeddings",
     "Estimate",
     "Evaluation",
@@ -87,13 +87,13 @@ __all__ = [
     "Plausibility",
     "Remark",
     "Report",
-    "Rows",
     "Rule",
     "Rules",
     "Scores",
     "Skipped",
     "StoreFailed",
     "Thresholds",
+    "TrainingSet",
     "Trial",
     "Uncertainty",
     "UndoImpossible",

@@ -14,7 +14,7 @@ ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class TrainingSet:
     """Examples by class id, each class's in the order of capture."""
 
     vectors: dict[str, NDArray[np.float32]]
@@ -36,7 +36,7 @@ class Rows:
         return {class_id: [of(example) for example in own] for class_id, own in self.examples.items()}
 
 
-def by_class(found: Sequence[tuple[Example, NDArray[np.float32]]]) -> Rows:
+def by_class(found: Sequence[tuple[Example, NDArray[np.float32]]]) -> TrainingSet:
     """Sort examples and their embeddings by class; all classes are on one timeline."""
     vectors: dict[str, list[NDArray[np.float32]]] = {}
     groups: dict[str, list[str]] = {}
@@ -46,4 +46,4 @@ def by_class(found: Sequence[tuple[Example, NDArray[np.float32]]]) -> Rows:
         vectors.setdefault(example.class_id, []).append(vector)
         groups.setdefault(example.class_id, []).append(occasion)
         examples.setdefault(example.class_id, []).append(example)
-    return Rows({class_id: np.stack(rows) for class_id, rows in vectors.items()}, groups, examples)
+    return TrainingSet({class_id: np.stack(rows) for class_id, rows in vectors.items()}, groups, examples)

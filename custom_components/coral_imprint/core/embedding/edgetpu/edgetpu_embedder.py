@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import EmbeddingError, ModelError, RuntimeUnavailable, UnsupportedModel
 from ..network.graph import only_vector, read_graph
-from ..out_of_process import AwayEmbedder
+from ..out_of_process import OutOfProcessEmbedder
 from ..runtimes.choice import choose_runtime
 from ..runtimes.runtime import Runtime, RuntimeChoice
 from ..serving.models import ModelFile, read_model_file
@@ -58,7 +58,7 @@ class _Network:
     length: int
 
 
-class EdgeTPUEmbedder(AwayEmbedder):
+class EdgeTPUEmbedder(OutOfProcessEmbedder):
     """Turns pictures into unit vectors by the device, or by its twin; the twin's fingerprint is the device's.
 
     RuntimeUnavailable is raised where neither the device nor a twin that may stand in for it answers.
@@ -132,7 +132,7 @@ def _open_twin(path: Path, network: _Network, options: EdgeTPUOptions, worker: T
     return _Twin(runtime, InThread(runtime, worker), Pair(network.file.sha256, file.sha256, runtime.family))
 
 
-class _Parts:
+class _ProcessParts:
     """What an embedder is made of, and how they tell each other what happens."""
 
     def __init__(self, network: _Network, twin: _Twin | None, options: EdgeTPUOptions, compiled: Path) -> None:
@@ -264,7 +264,7 @@ async def open_edgetpu_embedder(
         if twin is not None:
             opened = await loop.run_in_executor(worker, _open_twin, twin, network, options, worker)
             stack.push_async_callback(loop.run_in_executor, worker, opened.runtime.close)
-        parts = _Parts(network, opened, options, compiled)
+        parts = _ProcessParts(network, opened, options, compiled)
         await parts.child.start()
         stack.push_async_callback(parts.child.stop)
         parts.connect(worker, messages)

@@ -47,7 +47,7 @@ class InThread:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FallbackAnswer:
     """An embedding and where it comes from."""
 
     embedding: NDArray[np.float32]
@@ -104,7 +104,7 @@ class Fallback:
         self._next_attempt = 0.0
         self._attempt: asyncio.Task[None] | None = None
 
-    async def embed(self, pixels: NDArray[np.uint8]) -> Answer:
+    async def embed(self, pixels: NDArray[np.uint8]) -> FallbackAnswer:
         """Embed a picture.
 
         Raises InvalidPixels, and without a twin what the device raises, RuntimeUnavailable where it does not answer in time.
@@ -121,7 +121,7 @@ class Fallback:
                 _LOGGER.debug("The Edge TPU left a picture to its twin: %s", error)
         else:
             self._attempt_if_due(pixels)
-        return Answer(_unit(await twin.embed(pixels)), by_device=False)
+        return FallbackAnswer(_unit(await twin.embed(pixels)), by_device=False)
 
     def retry_now(self) -> None:
         """Try the device with the next picture: its server says that it is ready."""
@@ -133,7 +133,7 @@ class Fallback:
             self._attempt.cancel()
             await asyncio.wait((self._attempt,))
 
-    async def _ask(self, pixels: NDArray[np.uint8]) -> Answer:
+    async def _ask(self, pixels: NDArray[np.uint8]) -> FallbackAnswer:
         """Ask the device, and note how that went."""
         try:
             async with asyncio.timeout(self._deadline):
@@ -149,7 +149,7 @@ class Fallback:
             self._lost(str(error), curable=not isinstance(error, ModelError | SelfTestFailed))
             raise
         self._found()
-        return Answer(_unit(embedding), by_device=True)
+        return FallbackAnswer(_unit(embedding), by_device=True)
 
     def _attempt_if_due(self, pixels: NDArray[np.uint8]) -> None:
         now = asyncio.get_running_loop().time()

@@ -50,7 +50,7 @@ MIN_EXAMPLES: Final = 3
 _CORNERS: Final = np.array([-28 - 28j, 28 - 28j, 28 + 28j, -28 + 28j])
 
 
-class Place(StrEnum):
+class BackgroundPlace(StrEnum):
     """Where a frame shows the background."""
 
     SAME = "same"
@@ -64,7 +64,7 @@ class Place(StrEnum):
 class Sighting(NamedTuple):
     """What one frame says."""
 
-    place: Place
+    place: BackgroundPlace
     motion: float = 0.0
     """How far the frame's corners moved at most, as a share of the frame; 0 where they didn't, or it can't be told."""
 
@@ -105,7 +105,7 @@ class Background:
         Cheap (0.1 ms) as long as it is where it was; some 5 ms otherwise.
         """
         if self.stays(frame):
-            return Sighting(Place.SAME)
+            return Sighting(BackgroundPlace.SAME)
         return self._search(frame)
 
     def stays(self, frame: NDArray[np.complex64], alike_from: float = _CERTAIN) -> bool:
@@ -132,7 +132,9 @@ class Background:
         down, across = np.divmod(alike.argmax(axis=0)[found], 2 * _REACH + 1)
         moved = across + 1j * down - _REACH * (1 + 1j)
         sighting = _judge(_CENTRES[self._textured.ravel()][found], moved)
-        return Sighting(Place.NOWHERE) if self._sure and sighting.place is Place.UNCLEAR else sighting
+        return (
+            Sighting(BackgroundPlace.NOWHERE) if self._sure and sighting.place is BackgroundPlace.UNCLEAR else sighting
+        )
 
 
 def learn(classes: Sequence[Sequence[NDArray[np.complex64]]]) -> Background | None:
@@ -168,7 +170,7 @@ def _judge(at: NDArray[np.complex128], moved: NDArray[np.complex128]) -> Sightin
     """
     count = len(at)
     if count < _FOUND:
-        return Sighting(Place.UNCLEAR)
+        return Sighting(BackgroundPlace.UNCLEAR)
     one, two = np.triu_indices(count, 1)
     far = np.flatnonzero(np.abs(at[one] - at[two]) >= _FAR)
     far = far[:: max(1, len(far) // _TRIED)]
@@ -184,10 +186,10 @@ def _judge(at: NDArray[np.complex128], moved: NDArray[np.complex128]) -> Sightin
     turn, shift = _fit(at[best], moved[best])
     motion = float(np.abs(turn * _CORNERS + shift).max())
     if consent >= max(_FOUND, _SHARE * count, stayed + _LEAD) and motion > _STILL:
-        return Sighting(Place.ELSEWHERE, motion / _SIDE)
+        return Sighting(BackgroundPlace.ELSEWHERE, motion / _SIDE)
     if stayed >= max(_FOUND, _SHARE * count) and motion <= _STILL:
-        return Sighting(Place.SAME)
-    return Sighting(Place.UNCLEAR)
+        return Sighting(BackgroundPlace.SAME)
+    return Sighting(BackgroundPlace.UNCLEAR)
 
 
 def _fit(at: NDArray[np.complex128], moved: NDArray[np.complex128]) -> tuple[complex, complex]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ..errors import NotAPicture
-from .geometry import MIN_SIDE, TURNS, WHOLE, Box, Place, Region, Size, Turn, View
+from .geometry import MIN_SIDE, TURNS, WHOLE, Box, ContentPlace, Region, Size, Turn, View
 from .jpeg import read_scans
 
 __all__ = [
@@ -154,7 +154,7 @@ def cut(data: bytes, views: Sequence[View]) -> list[NDArray[np.uint8]]:
     """
     with _opened(data) as image:
         turn, stored = _turn(image), image.size
-        places = [Place.of(view, stored, turn) for view in views]
+        places = [ContentPlace.of(view, stored, turn) for view in views]
         wide, high = zip(*(place.needed for place in places), strict=True) if places else ((1,), (1,))
         reduced = image.draft("RGB", _affordable((max(wide), max(high)), stored))
         # A JPEG's scaled size is rounded up; its pixels cover this much of it.
@@ -167,7 +167,7 @@ def cut(data: bytes, views: Sequence[View]) -> list[NDArray[np.uint8]]:
 
 
 def _cut_one(
-    frame: Image.Image, extent: tuple[float, float], place: Place, blocks: Size, turn: Turn
+    frame: Image.Image, extent: tuple[float, float], place: ContentPlace, blocks: Size, turn: Turn
 ) -> NDArray[np.uint8]:
     """Cut one view out of a decoded frame, of which its content takes these blocks."""
     view = place.view

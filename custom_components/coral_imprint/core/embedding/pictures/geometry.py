@@ -157,7 +157,7 @@ TURNS: Final = {
 }
 
 
-class Place(NamedTuple):
+class ContentPlace(NamedTuple):
     """Where a view's content lies in the stored picture, and its size there (sides swapped where the picture is)."""
 
     view: View

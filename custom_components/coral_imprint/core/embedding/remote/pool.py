@@ -19,7 +19,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
+class CheckPace:
     """How often servers are looked after, in seconds."""
 
     check_every: float = 30.0
@@ -33,7 +33,7 @@ class Pace:
     """Most that an embedding waits for a busy server, where there is no other."""
 
 
-DEFAULT_PACE: Final = Pace()
+DEFAULT_PACE: Final = CheckPace()
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +59,7 @@ class Member:
 class Pool:
     """Embeds by the first healthy server. One that fails is left alone until a check in the background finds it well again."""
 
-    def __init__(self, endpoints: Sequence[Endpoint], pace: Pace) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], pace: CheckPace) -> None:
         """Take servers in the order in which they are preferred. `open` begins."""
         self.members = [Member(endpoint) for endpoint in endpoints]
         self.probe: Probe

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidAddress, NoSuchModel, ServerRefused, UnusableAnswer
-from ..out_of_process import AwayEmbedder
+from ..out_of_process import OutOfProcessEmbedder
 from ..protocol.messages import Message
 from ..published.catalogue import Extractor
 from .address import Address
@@ -23,7 +23,7 @@ from .contract import Contract
 from .endpoint import Endpoint, Transport
 from .files import is_model, likely
 from .model_notes import identity
-from .pool import DEFAULT_PACE, Member, Pace, Pool
+from .pool import DEFAULT_PACE, CheckPace, Member, Pool
 from .settings import DEFAULT_ACCESS, NOTHING_KNOWN, Access, ModelOptions
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ FAMILY: Final = "remote"
 """The runtime's family in fingerprints: embeddings of servers are not mixed with those of this process."""
 
 
-class RemoteEmbedder(AwayEmbedder):
+class RemoteEmbedder(OutOfProcessEmbedder):
     """Turns pictures into unit vectors by a model on one or several servers.
 
     Its ways to the network raise ServerError where no server answers; ModelChanged where all that do have another model by now.
@@ -91,7 +91,7 @@ async def open_remote_embedder(
     options: ModelOptions = NOTHING_KNOWN,
     *,
     notes: Path | None = None,
-    pace: Pace = DEFAULT_PACE,
+    pace: CheckPace = DEFAULT_PACE,
 ) -> AsyncIterator[RemoteEmbedder]:
     """Open a model on inference servers that speak the Open Inference Protocol v2.
 

@@ -31,8 +31,8 @@ class Wire:
         self.name = f"unix://{path}"
         self._path = path
         self._timeout = access.timeout
-        self._idle: list[_Connection] = []
-        self._busy: set[_Connection] = set()
+        self._idle: list[_WireConnection] = []
+        self._busy: set[_WireConnection] = set()
         self._closed = False
 
     async def get(self, path: str) -> bytes:
@@ -84,12 +84,12 @@ class Wire:
             else:
                 connection.abort()
 
-    async def _connected(self) -> "_Connection":
+    async def _connected(self) -> "_WireConnection":
         loop = asyncio.get_running_loop()
-        _, made = await loop.create_unix_connection(lambda: _Connection(self._idle), self._path)
+        _, made = await loop.create_unix_connection(lambda: _WireConnection(self._idle), self._path)
         return made
 
-    def _read(self, connection: "_Connection") -> Message:
+    def _read(self, connection: "_WireConnection") -> Message:
         """Return a complete answer as a message. Raises ServerError."""
         headers, body = connection.headers, connection.body
         if connection.status != HTTPStatus.OK:
@@ -110,10 +110,10 @@ class _Stale(ConnectionResetError):
     """A connection that had served before ended before anything of an answer came."""
 
 
-class _Connection(asyncio.Protocol):
+class _WireConnection(asyncio.Protocol):
     """One connection: one request and its answer at a time."""
 
-    def __init__(self, idle: "list[_Connection]") -> None:
+    def __init__(self, idle: "list[_WireConnection]") -> None:
         """Take the connections that nobody uses, of which it is no longer one when it is closed."""
         self.status = 0
         self.reason = ""

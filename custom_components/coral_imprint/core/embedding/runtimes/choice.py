@@ -70,7 +70,7 @@ def choose_runtime(
     """
     if threads < 1:
         raise ValueError("A runtime needs at least one thread")
-    trial = _Trial(data, read_model(data), threads, proofs)
+    trial = _Attempt(data, read_model(data), threads, proofs)
     rejected: list[Rejected] = []
     for family in _candidates(runtime, strict=strict):
         try:
@@ -113,7 +113,7 @@ def _reason(runtime: RuntimeChoice, family: Family, rejected: Sequence[Rejected]
     return "litert_failed" if isinstance(error, SelfTestFailed) else "litert_refused"
 
 
-class _Trial:
+class _Attempt:
     """Opens and tests the runtimes for one extractor."""
 
     def __init__(self, data: bytes, model: Model, threads: int, proofs: Path | None) -> None:

@@ -42,7 +42,7 @@ VERSION: Final = "1"
 EXTENSIONS: Final = ("binary_tensor_data", "model_repository(index)", "schedule_policy")
 
 LEAST_RATE: Final = 64 * 1024
-"""Bytes per second at which a body has to come, beside `Limits.read_seconds`."""
+"""Bytes per second at which a body has to come, beside `ServerLimits.read_seconds`."""
 BODIES_AT_ONCE: Final = 4
 """How many bodies of the greatest length there may be in memory at once; of shorter ones, as many as make the same."""
 
@@ -50,7 +50,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServerLimits:
     """What a request may take."""
 
     max_bytes: int = 16 * 1024 * 1024
@@ -62,10 +62,10 @@ class Limits:
 
 
 @dataclass
-class State:
+class ServerState:
     """What the server serves."""
 
-    limits: Limits
+    limits: ServerLimits
     guard: Guard
     metrics: Metrics
     workers: tuple[Worker, ...]
@@ -96,7 +96,7 @@ def busy(seconds: int, reason: str) -> Refusal:
     return Refusal(503, reason, Retry_After=str(seconds))
 
 
-def make_application(state: State) -> web.Application:
+def make_application(state: ServerState) -> web.Application:
     """Return the application that serves a state."""
     handlers = Handlers(state)
     application = web.Application(middlewares=[handlers.answered], client_max_size=state.limits.max_bytes)
@@ -121,7 +121,7 @@ def make_application(state: State) -> web.Application:
 class Handlers:
     """What answers requests."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ServerState) -> None:
         """Take what is served, and register what is counted."""
         self._state = state
         metrics = state.metrics

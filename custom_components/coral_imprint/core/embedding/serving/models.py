@@ -63,7 +63,7 @@ class ModelFile:
 
 
 @dataclass(frozen=True)
-class Place:
+class ModelOnDevice:
     """A model on a device."""
 
     worker: Worker
@@ -75,7 +75,7 @@ class Served:
     """A model that is ready."""
 
     file: ModelFile
-    places: tuple[Place, ...]
+    places: tuple[ModelOnDevice, ...]
     """At least one."""
     max_batch: int
 
@@ -84,7 +84,7 @@ class Served:
         """Width and height of its pictures."""
         return self.places[0].runtime.input_size
 
-    def place(self) -> Place:
+    def place(self) -> ModelOnDevice:
         """Return where a request waits the shortest."""
         return min(self.places, key=lambda place: place.worker.pending)
 
@@ -198,7 +198,7 @@ async def open_models(
     served: dict[str, Served] = {}
     problems: list[str] = []
     for file in files:
-        places: list[Place] = []
+        places: list[ModelOnDevice] = []
         for worker in workers:
             if not fits(file, worker.device):
                 continue
@@ -209,7 +209,7 @@ async def open_models(
                 problems.append(f"{file.name} on {worker.device}: {error}")
                 continue
             _LOGGER.info("%s is ready on %s by %s", file.name, worker.device, opened.family)
-            places.append(Place(worker, opened))
+            places.append(ModelOnDevice(worker, opened))
         if places:
             served[file.name] = Served(
                 file, tuple(places), min(most_pictures, *(place.worker.capacity for place in places))

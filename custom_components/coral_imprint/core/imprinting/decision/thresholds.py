@@ -109,7 +109,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _ScoredLooks:
     """A class's log-odds in looks at examples, the occasion of each, and whether it shows the class: (n,) each."""
 
     odds: NDArray[np.float64]
@@ -167,10 +167,10 @@ def outcomes(
     return found
 
 
-def _looks(classes: tuple[str, ...], held_out: HeldOut, scale: float) -> Iterator[tuple[str, _Seen]]:
+def _looks(classes: tuple[str, ...], held_out: HeldOut, scale: float) -> Iterator[tuple[str, _ScoredLooks]]:
     for column, name in enumerate(classes):
         odds = log_odds(held_out.logits * scale, column)
-        yield name, _Seen(odds, held_out.occasions, held_out.truth == column)
+        yield name, _ScoredLooks(odds, held_out.occasions, held_out.truth == column)
 
 
 def as_rules(rules: Rules, found: Mapping[str, Thresholds]) -> dict[str, Limits]:
@@ -202,7 +202,7 @@ def _fallback(doubt: Doubt, misses: float | None, background: bool) -> Threshold
     return Thresholds(SAFE.enter_at, SAFE.stay_at, None, misses, False, doubt, background)
 
 
-def _of_class(seen: _Seen, rules: Rules, budget: Budget, background: bool) -> Thresholds:
+def _of_class(seen: _ScoredLooks, rules: Rules, budget: Budget, background: bool) -> Thresholds:
     """Return a class's thresholds from its log-odds over looks at it and at the others."""
     odds, occasions, own = seen.odds, seen.occasions, seen.own
     if len(np.unique(occasions[~own])) < FEWEST:
@@ -220,7 +220,7 @@ def _of_class(seen: _Seen, rules: Rules, budget: Budget, background: bool) -> Th
 
 
 def _outcome(
-    seen: _Seen, limits: Limits, rules: Rules, budget: Budget, *, doubt: Doubt | None, background: bool
+    seen: _ScoredLooks, limits: Limits, rules: Rules, budget: Budget, *, doubt: Doubt | None, background: bool
 ) -> Thresholds:
     """Say what may be expected of a class's thresholds."""
     odds, occasions, own = seen.odds, seen.occasions, seen.own

@@ -26,7 +26,7 @@ class InUse:
     """What the caller needs to make embeddings of this fingerprint again; JSON."""
 
 
-class EmbeddingShelf:
+class EmbeddingFingerprints:
     """A folder of embedding caches. For one owner: not thread-safe."""
 
     def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:

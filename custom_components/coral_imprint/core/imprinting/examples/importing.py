@@ -13,7 +13,7 @@ from ..errors import StoreFailed
 from . import atomic, names
 from .archive import Archive, Picture, Skipped
 from .import_lists import Imports
-from .index import Filed
+from .index import ExampleIndex
 from .journal import IMPORTED, Change, Journal, Step
 from .records import LearnedClass
 
@@ -64,7 +64,7 @@ class Importing:
     def __init__(
         self,
         root: Path,
-        filed: Filed,
+        filed: ExampleIndex,
         journal: Journal,
         imports: Imports,
         *,

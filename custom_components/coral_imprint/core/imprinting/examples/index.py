@@ -25,7 +25,7 @@ NAME_TAKEN: Final = "its name has been taken since"
 NOT_EMPTY: Final = "the class holds pictures that were put there by hand"
 
 
-class Filed:
+class ExampleIndex:
     """Memory is replaced as a whole, after the disk has the change, so that any thread may read it at any time."""
 
     def __init__(self, root: Path) -> None:

@@ -20,7 +20,7 @@ from ..errors import (
 from . import atomic, names
 from .bin import free_place, purge
 from .importing import Importing
-from .index import Filed, value_of
+from .index import ExampleIndex, value_of
 from .journal import Change, Journal, Step, Subject, Value, Way, moved
 from .loading import BIN, LARGEST, Loader, folder_is_taken, forget_seen, next_moment, set_aside
 from .picture_files import folders_of_pictures, originals_of, pictures_of
@@ -62,7 +62,7 @@ class ExampleStore:
         self._to_jpeg = to_jpeg
         self._unreadable = unreadable
         self._clock = clock
-        self._filed = Filed(root)
+        self._filed = ExampleIndex(root)
         self._journal = Journal(root / JOURNAL)
 
     def load(self) -> Report:

@@ -125,7 +125,7 @@ class Head(ABC):
 
     @classmethod
     @abstractmethod
-    def _of(cls, parts: serialization.Parts) -> "Head":
+    def _of(cls, parts: serialization.HeadParts) -> "Head":
         """Make a head of what was saved. Raises ValueError or KeyError where the parts don't fit each other."""
 
     def _unit(self, vectors: Vectors) -> Vectors:

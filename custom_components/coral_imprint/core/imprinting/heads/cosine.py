@@ -11,7 +11,7 @@ import numpy as np
 
 from .base import Floats, Head, Vectors
 from .linear import fit_linear
-from .training import Examples
+from .training import TrainingExamples
 
 STEPS = 60
 RATE = 0.5
@@ -25,7 +25,7 @@ def fit_cosine(embeddings: Mapping[str, Vectors], groups: Mapping[str, Sequence[
     return fit_linear("cosine", solve_cosine, embeddings, groups)
 
 
-def solve_cosine(examples: Examples) -> tuple[Floats, Floats]:
+def solve_cosine(examples: TrainingExamples) -> tuple[Floats, Floats]:
     """Return unit weights, shape (C, d), and biases that are all 0, shape (C,)."""
     rows, targets = examples.rows, np.eye(len(examples.classes))[examples.truth]
     own = (1 / examples.counts)[examples.truth]

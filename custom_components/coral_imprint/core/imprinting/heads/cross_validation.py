@@ -28,14 +28,14 @@ Embeddings: TypeAlias = Mapping[str, NDArray[np.float32]]
 Groups: TypeAlias = Mapping[str, Sequence[str]]
 
 
-class Scorer(Protocol):
+class ScoringHead(Protocol):
     """A head of any kind."""
 
     def score(self, vector: NDArray[np.float32], /) -> Scores:
         """Score one embedding of shape (d,)."""
 
 
-Fit: TypeAlias = Callable[[Embeddings, Groups | None], Scorer]
+Fit: TypeAlias = Callable[[Embeddings, Groups | None], ScoringHead]
 """Makes a head from embeddings by class and their occasions, as ``fit`` does."""
 
 Rule: TypeAlias = Callable[[NDArray[np.float32], Scores], bool]

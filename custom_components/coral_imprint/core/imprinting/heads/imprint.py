@@ -57,7 +57,7 @@ class Imprint(Head, kinds=("imprint", "modes")):
         return {"prototypes": self.prototypes, "gains": self.gains, "starts": self.starts}
 
     @classmethod
-    def _of(cls, parts: serialization.Parts) -> "Imprint":
+    def _of(cls, parts: serialization.HeadParts) -> "Imprint":
         prototypes, gains, starts = (parts.arrays[name] for name in ("prototypes", "gains", "starts"))
         if prototypes.ndim != 2:
             raise ValueError("prototypes are rows")

@@ -16,7 +16,7 @@ import numpy as np
 
 from .base import Floats, Head, Vectors
 from .linear import fit_linear
-from .training import Examples
+from .training import TrainingExamples
 
 SHRINKAGE = 0.003
 """Part of the covariance's trace that is added to each of its diagonal's elements."""
@@ -34,7 +34,7 @@ def fit_lda(embeddings: Mapping[str, Vectors], groups: Mapping[str, Sequence[str
     return fit_linear("lda", solve_lda, embeddings, groups)
 
 
-def solve_lda(examples: Examples) -> tuple[Floats, Floats]:
+def solve_lda(examples: TrainingExamples) -> tuple[Floats, Floats]:
     """Return weights, shape (C, d), of mean length 1, and biases that are all 0, shape (C,)."""
     means, counts = examples.means, examples.counts
     residuals = examples.rows - means[examples.truth]

@@ -11,7 +11,7 @@ from . import serialization
 from .base import Floats, Head, Vectors, check_shapes, frozen
 from .imprinter import fit
 from .scale import scale_of_certainty, scale_of_looks
-from .training import Examples, Span, gather
+from .training import Span, TrainingExamples, gather
 
 FOLDS = 5
 """Parts that the occasions of each class are dealt into to learn the scale."""
@@ -23,7 +23,7 @@ DEVIATION = 1.0
 """Standard deviation of the scale's logarithm about the one that the taught examples suggest: directions were weighed so
 that these are told apart, and unseen ones are told apart less well by a factor that is hard to foresee."""
 
-Solve: TypeAlias = Callable[[Examples], tuple[Floats, Floats]]
+Solve: TypeAlias = Callable[[TrainingExamples], tuple[Floats, Floats]]
 """Learns weights of shape (C, d) and biases of shape (C,). It treats all directions alike."""
 
 
@@ -55,7 +55,7 @@ class Linear(Head, kinds=("ridge", "lda", "cosine")):
         return {"weights": self.weights, "biases": self.biases, "prototypes": self.prototypes}
 
     @classmethod
-    def _of(cls, parts: serialization.Parts) -> "Linear":
+    def _of(cls, parts: serialization.HeadParts) -> "Linear":
         weights, biases, prototypes = (parts.arrays[name] for name in ("weights", "biases", "prototypes"))
         if weights.ndim != 2:
             raise ValueError("weights are rows")
@@ -81,7 +81,7 @@ def fit_linear(
     return Linear(kind, imprint.classes, scale, frozen(span.back(weights)), frozen(biases), imprint.prototypes)
 
 
-def _scale(solve: Solve, examples: Examples, weights: Floats, biases: Floats) -> float:
+def _scale(solve: Solve, examples: TrainingExamples, weights: Floats, biases: Floats) -> float:
     """Return the scale that makes heads taught without some occasions as sure of these as they are right."""
     expected = scale_of_certainty(examples.means @ weights.T + biases)
     scores, truth, parts = [], [], []
@@ -95,7 +95,7 @@ def _scale(solve: Solve, examples: Examples, weights: Floats, biases: Floats) ->
     return scale_of_looks(np.concatenate(scores), np.concatenate(truth), np.concatenate(parts), expected, DEVIATION)
 
 
-def weights_of_occasions(examples: Examples) -> Floats:
+def weights_of_occasions(examples: TrainingExamples) -> Floats:
     """Return what each row counts, shape (n,), so that each occasion of each class counts 1."""
     width = int(examples.occasion.max()) + 1
     place = examples.truth * width + examples.occasion
@@ -103,7 +103,7 @@ def weights_of_occasions(examples: Examples) -> Floats:
     return weights
 
 
-def _folds(examples: Examples) -> list[NDArray[np.bool_]]:
+def _folds(examples: TrainingExamples) -> list[NDArray[np.bool_]]:
     """Return masks of rows to leave out together. A class of one occasion is never left out, and none is as a whole."""
     occasions = np.array(
         [examples.occasion[examples.truth == column].max() + 1 for column in range(len(examples.classes))]

@@ -14,7 +14,7 @@ from .imprint import Imprint, gain_of, spread_within
 from .imprinter import fit
 from .linear import weights_of_occasions
 from .scale import scale_of_looks, scale_of_prototypes
-from .training import Examples, gather
+from .training import TrainingExamples, gather
 
 MOST_MODES = 3
 
@@ -46,7 +46,9 @@ def fit_modes(embeddings: Mapping[str, Vectors], groups: Mapping[str, Sequence[s
     return best.head()
 
 
-def _divided(examples: Examples, split: "_Split", column: int, parts: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _divided(
+    examples: TrainingExamples, split: "_Split", column: int, parts: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return modes of all rows, and the class of each mode, with a class divided anew into some parts."""
     own = examples.truth == column
     inside = _k_means(examples.rows[own], parts)
@@ -81,7 +83,7 @@ def _k_means(rows: Floats, parts: int) -> NDArray[np.intp]:
 class _Split:
     """A division of the classes into modes, and how it does on examples whose occasions it was not taught."""
 
-    def __init__(self, examples: Examples, mode: NDArray[np.intp], class_of: NDArray[np.intp]) -> None:
+    def __init__(self, examples: TrainingExamples, mode: NDArray[np.intp], class_of: NDArray[np.intp]) -> None:
         """Take each row's mode, shape (n,), and each mode's class, shape (P,), ascending."""
         self.examples = examples
         self.mode = mode

@@ -14,7 +14,7 @@ from . import serialization
 from .base import Floats, Head, Vectors, check_shapes, check_starts
 from .linear import weights_of_occasions
 from .scale import scale_of_looks
-from .training import Examples, gather
+from .training import TrainingExamples, gather
 
 NEIGHBOURS = 3
 
@@ -50,7 +50,7 @@ class Neighbours(Head, kinds=("neighbours",)):
         return {"rows": self.rows.astype(np.float16), "starts": self.starts}
 
     @classmethod
-    def _of(cls, parts: serialization.Parts) -> "Neighbours":
+    def _of(cls, parts: serialization.HeadParts) -> "Neighbours":
         rows, starts = parts.arrays["rows"], parts.arrays["starts"]
         if rows.ndim != 2:
             raise ValueError("examples are rows")
@@ -68,7 +68,7 @@ def fit_neighbours(embeddings: Mapping[str, Vectors], groups: Mapping[str, Seque
     return Neighbours("neighbours", examples.classes, scale, _frozen(examples.rows.astype(np.float16)), starts)
 
 
-def _scale(examples: Examples, starts: NDArray[np.int32]) -> float:
+def _scale(examples: TrainingExamples, starts: NDArray[np.int32]) -> float:
     """Return the scale at which examples are as sure of their class as they are right, their own occasions left out."""
     several = np.flatnonzero(np.bincount(examples.truth, examples.occasion)[examples.truth] > 0)
     if not len(several):

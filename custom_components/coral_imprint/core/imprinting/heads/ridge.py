@@ -9,7 +9,7 @@ import numpy as np
 
 from .base import Floats, Head, Vectors
 from .linear import fit_linear
-from .training import Examples
+from .training import TrainingExamples
 
 PENALTY = 0.3
 """Added to the diagonal of the weighted scatter matrix of unit rows, whose trace is at most the number of examples."""
@@ -25,7 +25,7 @@ def fit_ridge(embeddings: Mapping[str, Vectors], groups: Mapping[str, Sequence[s
     return fit_linear("ridge", solve_ridge, embeddings, groups)
 
 
-def solve_ridge(examples: Examples) -> tuple[Floats, Floats]:
+def solve_ridge(examples: TrainingExamples) -> tuple[Floats, Floats]:
     """Return weights, shape (C, d), and biases, shape (C,)."""
     own = (examples.counts**-WEIGHT)[examples.truth]
     own /= own.mean()

@@ -21,7 +21,7 @@ _DTYPES: Mapping[str, np.dtype[Any]] = {"f4": np.dtype("<f4"), "f2": np.dtype("<
 
 
 @dataclass(frozen=True)
-class Parts:
+class HeadParts:
     """What a head of any kind is made of."""
 
     kind: str
@@ -53,7 +53,7 @@ def pack(
     return body + _NUMBER.pack(zlib.crc32(body))
 
 
-def unpack(data: bytes, fingerprint: str) -> Parts:
+def unpack(data: bytes, fingerprint: str) -> HeadParts:
     """Return what ``pack`` was given.
 
     Raises UnusableHead where the bytes are damaged, of another version, or of another fingerprint.
@@ -70,7 +70,7 @@ def unpack(data: bytes, fingerprint: str) -> Parts:
             raise UnusableHead(f"version {version} of the format is unknown")
         if header["fingerprint"] != fingerprint:
             raise UnusableHead("made from other embeddings")
-        parts = Parts(
+        parts = HeadParts(
             str(header["kind"]),
             tuple(str(name) for name in header["classes"]),
             float(header["scale"]),

@@ -13,7 +13,7 @@ _JITTER = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
+class TrainingExamples:
     """Rows of all classes, class after class."""
 
     classes: tuple[str, ...]
@@ -38,12 +38,12 @@ class Examples:
         sums: Floats = np.add.reduceat(self.rows, starts, axis=0)
         return sums / self.counts[:, None]
 
-    def only(self, mask: NDArray[np.bool_]) -> "Examples":
+    def only(self, mask: NDArray[np.bool_]) -> "TrainingExamples":
         """Return the rows where ``mask``, of shape (n,), is true. Each class has to keep one."""
-        return Examples(self.classes, self.rows[mask], self.truth[mask], self.occasion[mask])
+        return TrainingExamples(self.classes, self.rows[mask], self.truth[mask], self.occasion[mask])
 
 
-def gather(embeddings: Mapping[str, Vectors], groups: Mapping[str, Sequence[str]] | None) -> Examples:
+def gather(embeddings: Mapping[str, Vectors], groups: Mapping[str, Sequence[str]] | None) -> TrainingExamples:
     """Check examples, by class id, shape (n, d), n >= 1, and bring them to length 1.
 
     Raises ValueError on a shape that doesn't fit, a row without a direction or groups that don't match.
@@ -55,13 +55,13 @@ def gather(embeddings: Mapping[str, Vectors], groups: Mapping[str, Sequence[str]
     check_groups(embeddings, groups)
     if not classes:
         nothing = np.zeros(0, dtype=np.intp)
-        return Examples((), np.zeros((0, 0)), nothing, nothing)
+        return TrainingExamples((), np.zeros((0, 0)), nothing, nothing)
     truth = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
     if groups is None:
         occasion = np.concatenate([np.arange(len(part)) for part in rows])
     else:
         occasion = np.concatenate([_numbered(groups[name]) for name in classes])
-    return Examples(classes, np.concatenate(rows), truth, occasion)
+    return TrainingExamples(classes, np.concatenate(rows), truth, occasion)
 
 
 def check_groups(embeddings: Mapping[str, Vectors], groups: Mapping[str, Sequence[str]] | None) -> None:
@@ -92,14 +92,14 @@ class Span:
     so is what any head makes of them that treats all directions alike.
     """
 
-    examples: Examples
+    examples: TrainingExamples
     """With rows of shape (n, min(n, d))."""
 
     _rows: Floats
     _factor: Floats | None
 
     @classmethod
-    def of(cls, examples: Examples) -> "Span":
+    def of(cls, examples: TrainingExamples) -> "Span":
         """Find coordinates: the Cholesky factor of the Gram matrix; the rows themselves where that is no gain."""
         rows = examples.rows
         if len(rows) >= rows.shape[1]:
@@ -107,7 +107,7 @@ class Span:
         gram = rows @ rows.T
         gram[np.diag_indices_from(gram)] += _JITTER
         factor = np.linalg.cholesky(gram).astype(np.float64, copy=False)
-        return cls(Examples(examples.classes, factor, examples.truth, examples.occasion), rows, factor)
+        return cls(TrainingExamples(examples.classes, factor, examples.truth, examples.occasion), rows, factor)
 
     def back(self, weights: Floats) -> Floats:
         """Return weights of shape (C, min(n, d)) as weights on embeddings, shape (C, d)."""

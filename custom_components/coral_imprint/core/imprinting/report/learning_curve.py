@@ -45,7 +45,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedExamples:
     """A class, or a class under a condition, and what more examples of it would be good for."""
 
     class_id: str
@@ -94,7 +94,7 @@ def wanted(
     validation: Validation | None,
     estimates: Mapping[str, Estimate],
     conditions: Conditions | None = None,
-) -> tuple[Wanted, ...]:
+) -> tuple[WantedExamples, ...]:
     """Return each class, or each class under each condition, the one most in need of examples first.
 
     The need is (mistakes + DOUBT) / n · MORE / (n + MORE) for n occasions: what a class lacks in number counts for more
@@ -110,7 +110,7 @@ def wanted(
         mistakes = _mistakes(trials, estimates.get(name), seen)
         gain = (more_taught(1 - mistakes, seen / (seen + MORE)) - (1 - mistakes)) / len(cells)
         need = (mistakes + DOUBT) / max(seen, 0.5) * MORE / (seen + MORE)
-        found.append(Wanted(name, condition, seen, mistakes, gain, need))
+        found.append(WantedExamples(name, condition, seen, mistakes, gain, need))
     return tuple(sorted(found, key=lambda one: -one.need))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..heads import Scores
-from ..heads.cross_validation import Embeddings, Fit, Groups, Judge, Rule, Scorer
+from ..heads.cross_validation import Embeddings, Fit, Groups, Judge, Rule, ScoringHead
 from .estimates import wilson
 from .learning_curve import MOST_ROWS, evenly
 
@@ -92,7 +92,7 @@ def accepted_bank(
     return Accepted(share, *wilson(share, len(accepted)), len(accepted))
 
 
-def _asked(head: Scorer, accepts: Rule, rows: NDArray[np.float32], ignored: frozenset[str]) -> NDArray[np.bool_]:
+def _asked(head: ScoringHead, accepts: Rule, rows: NDArray[np.float32], ignored: frozenset[str]) -> NDArray[np.bool_]:
     """Tell which rows, or which of MOST_ASKED of them, are taken for a class."""
     found = []
     for place in evenly(len(rows), MOST_ASKED):

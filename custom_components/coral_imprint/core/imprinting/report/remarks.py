@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from .estimates import Estimate
-from .learning_curve import MORE, Wanted
+from .learning_curve import MORE, WantedExamples
 from .outliers import Cluster, Odd
 
 CLEAR = 1.5
@@ -95,7 +95,7 @@ class Findings(Protocol):
         """Whether the accuracy is known well enough."""
 
     @property
-    def wanted(self) -> Sequence[Wanted]:
+    def wanted(self) -> Sequence[WantedExamples]:
         """What would help."""
 
     @property
@@ -186,7 +186,7 @@ def _weakness(found: Findings, expected: Estimate, labels: Mapping[str, str]) ->
     return said
 
 
-def _more(needs: Sequence[Wanted], labels: Mapping[str, str]) -> Remark:
+def _more(needs: Sequence[WantedExamples], labels: Mapping[str, str]) -> Remark:
     """Name what is wanted most where it stands out."""
     first = needs[0]
     average = sum(one.need for one in needs) / len(needs)

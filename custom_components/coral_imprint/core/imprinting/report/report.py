@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..heads import fit as imprint
 from ..heads.cross_validation import Embeddings, Fit, Groups, Judge, Trial, Validation, cross_validate
 from .estimates import Estimate, mean_of, predict_classes, share_of
-from .learning_curve import Conditions, Point, Wanted, learning_curve, wanted
+from .learning_curve import Conditions, Point, WantedExamples, learning_curve, wanted
 from .open_set import Accepted, accepted_bank, accepted_classes, sure_enough
 from .outliers import Cluster, Odd, near_duplicates, odd_ones
 from .remarks import Remark, remarks
@@ -75,7 +75,7 @@ class Evaluation:
     curve: tuple[Point, ...]
     """Accuracy by number of occasions taught."""
 
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[WantedExamples, ...]
     """What more examples would help, most first."""
 
     odd: tuple[Odd, ...]

@@ -95,7 +95,7 @@ def real_values(tensor: Tensor) -> NDArray[np.floating[Any]]:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerConstants:
     """The constants of a layer: ``target = store((weights · source + bias) · steps)``."""
 
     weights: Floats
@@ -113,7 +113,7 @@ class Layer:
         yield from codes.store(sums, target)
 
 
-def layer_of(weights: Tensor, bias: Tensor | None, axis: int, source: Codes, target: Codes) -> Layer:
+def layer_of(weights: Tensor, bias: Tensor | None, axis: int, source: Codes, target: Codes) -> LayerConstants:
     """Return a layer's constants; ``axis`` of the weights counts its outputs.
 
     A quantised layer keeps its weights as whole numbers, so that sums below 2²⁴ are exact and are rounded just as XNNPACK, which
@@ -130,7 +130,7 @@ def layer_of(weights: Tensor, bias: Tensor | None, axis: int, source: Codes, tar
     if not (source.quantised and target.quantised and quantisation is not None and weights.data is not None):
         if source.quantised or target.quantised or (bias is not None and bias.dtype.kind != "f"):
             raise UnsupportedModel("The portable runtime has no layers that mix quantised and float tensors")
-        return Layer(real_values(weights).astype(np.float32, copy=False), offsets.astype(np.float32), None)
+        return LayerConstants(real_values(weights).astype(np.float32, copy=False), offsets.astype(np.float32), None)
     if bias is not None and (bias.dtype.kind != "i" or (bias.quantisation and bias.quantisation.zero_point.any())):
         raise CorruptModel("A quantised layer has a bias that is not")
     if quantisation.scale.size > 1 and quantisation.axis != axis:
@@ -141,7 +141,7 @@ def layer_of(weights: Tensor, bias: Tensor | None, axis: int, source: Codes, tar
     whole = weights.data.astype(np.float32)
     whole -= quantisation.zero_point.astype(np.float32).reshape(sides)
     steps = np.float32(source.scale) * quantisation.scale / np.float32(target.scale)
-    return Layer(whole, offsets.astype(np.float32), steps)
+    return LayerConstants(whole, offsets.astype(np.float32), steps)
 
 
 def tiled(values: Floats, width: int) -> Floats:

@@ -115,7 +115,7 @@ def flat_rows(rows: Floats) -> Floats:
     return as_strided(rows, (count, width * channels), (rows.strides[0], 4))
 
 
-class Graph:
+class CompiledGraph:
     """What the kernels are built from: the model's tensors, their values, and the memory."""
 
     def __init__(self, model: Model) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import UnsupportedOperator
 from ...network.model import Operator
 from .codes import Call, Floats, layer_of, tiled
-from .compiled_graph import Graph, flat_rows
+from .compiled_graph import CompiledGraph, flat_rows
 from .kernel import Kernel, rows_per_band
 from .windows import windows_of
 
@@ -26,7 +26,7 @@ class Convolution(Kernel):
 
     takes = 2
 
-    def __init__(self, graph: Graph, operator: Operator) -> None:
+    def __init__(self, graph: CompiledGraph, operator: Operator) -> None:
         """Check the shapes, fold the scales into the weights."""
         super().__init__(graph, operator)
         weights = graph.constant(operator.inputs[1])
@@ -83,7 +83,7 @@ class DepthwiseConvolution(Kernel):
 
     takes = 2
 
-    def __init__(self, graph: Graph, operator: Operator) -> None:
+    def __init__(self, graph: CompiledGraph, operator: Operator) -> None:
         """Check the shapes, fold the scales into the weights, repeat them along a row."""
         super().__init__(graph, operator)
         weights = graph.constant(operator.inputs[1])

@@ -8,7 +8,7 @@ import numpy as np
 from ...errors import CorruptModel, UnsupportedModel, UnsupportedOperator
 from ...network.model import Operator
 from .codes import Call, Codes, Floats, real_values
-from .compiled_graph import Graph, Value, as_map, flat_rows
+from .compiled_graph import CompiledGraph, Value, as_map, flat_rows
 from .kernel import Kernel, rows_per_band
 
 _MOST_RATIO = 2.0**16
@@ -28,7 +28,7 @@ def convert(source: Value, codes: Codes, values: Floats, sums: Floats, target: F
 class _Banded(Kernel):
     """A kernel with one band of sums."""
 
-    def __init__(self, graph: Graph, operator: Operator) -> None:
+    def __init__(self, graph: CompiledGraph, operator: Operator) -> None:
         """Choose the band."""
         super().__init__(graph, operator)
         height, width, channels = self.target.shape
@@ -48,7 +48,7 @@ class _Banded(Kernel):
 class Rescale(_Banded):
     """QUANTIZE, DEQUANTIZE, RELU, RELU6, RELU_N1_TO_1: the same numbers in other steps, limited."""
 
-    def __init__(self, graph: Graph, operator: Operator) -> None:
+    def __init__(self, graph: CompiledGraph, operator: Operator) -> None:
         """Take the limits from the kind."""
         super().__init__(graph, operator)
         self._check(self.source.shape == self.target.shape)
@@ -85,7 +85,7 @@ class Add(_Banded):
 
     takes = 2
 
-    def __init__(self, graph: Graph, operator: Operator) -> None:
+    def __init__(self, graph: CompiledGraph, operator: Operator) -> None:
         """Check that the shapes can be added."""
         if operator.inputs and operator.inputs[0] in graph.constants:
             operator = Operator(operator.kind, operator.inputs[::-1], operator.outputs, operator.options)
@@ -137,7 +137,7 @@ class Add(_Banded):
 class Concatenation(Kernel):
     """CONCATENATION."""
 
-    def __init__(self, graph: Graph, operator: Operator) -> None:
+    def __init__(self, graph: CompiledGraph, operator: Operator) -> None:
         """Find each input's place in the target."""
         super().__init__(graph, operator)
         self._sources = [graph.value(index) for index in operator.inputs]
@@ -175,7 +175,7 @@ class Pad(Kernel):
 
     takes = 2
 
-    def __init__(self, graph: Graph, operator: Operator) -> None:
+    def __init__(self, graph: CompiledGraph, operator: Operator) -> None:
         """Read the widths of the margins."""
         super().__init__(graph, operator)
         margins = graph.constant(operator.inputs[1]).data
@@ -202,7 +202,7 @@ class Pad(Kernel):
 class Reshape(_Banded):
     """RESHAPE and SQUEEZE: the same numbers in the same order."""
 
-    def __init__(self, graph: Graph, operator: Operator) -> None:
+    def __init__(self, graph: CompiledGraph, operator: Operator) -> None:
         """Check that nothing gets lost."""
         super().__init__(graph, operator)
         self._check(np.prod(self.source.shape) == np.prod(self.target.shape))

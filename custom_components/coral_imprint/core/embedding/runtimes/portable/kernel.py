@@ -7,7 +7,7 @@ import math
 from ...errors import CorruptModel
 from ...network.model import Operator
 from .codes import Call
-from .compiled_graph import Graph, Value
+from .compiled_graph import CompiledGraph, Value
 
 BAND = 48 * 1024
 """Floats of a map that are worked on at a time, so that a band, its sums and its source stay in a core's second cache."""
@@ -25,7 +25,7 @@ class Kernel(ABC):
     takes: int = 1
     """Inputs that it needs at least."""
 
-    def __init__(self, graph: Graph, operator: Operator) -> None:
+    def __init__(self, graph: CompiledGraph, operator: Operator) -> None:
         """Take the operator; its first input has to be computed."""
         if len(operator.inputs) < self.takes:
             raise CorruptModel(f"{operator.kind} has {len(operator.inputs)} inputs")

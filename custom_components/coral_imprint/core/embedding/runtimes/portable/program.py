@@ -7,7 +7,7 @@ import numpy as np
 from ...errors import UnsupportedOperator
 from ...network.model import Model, Operator
 from .codes import Call
-from .compiled_graph import Graph
+from .compiled_graph import CompiledGraph
 from .convolution import Convolution, DepthwiseConvolution
 from .elementwise import Add, Concatenation, Pad, Rescale, Reshape
 from .kernel import Kernel
@@ -15,7 +15,7 @@ from .reduction import AveragePool, FullyConnected, GlobalMean, L2Normalisation,
 from .windows import Windows
 
 
-def _pool(graph: Graph, operator: Operator) -> Kernel:
+def _pool(graph: CompiledGraph, operator: Operator) -> Kernel:
     """Take the short way where a pool's one window is the map."""
     kernel = AveragePool(graph, operator)
     whole = kernel.target.shape[:2] == (1, 1) and not kernel.windows.border
@@ -23,7 +23,7 @@ def _pool(graph: Graph, operator: Operator) -> Kernel:
     return GlobalMean(graph, operator) if whole and covers else kernel
 
 
-_KERNELS: Mapping[str, Callable[[Graph, Operator], Kernel]] = {
+_KERNELS: Mapping[str, Callable[[CompiledGraph, Operator], Kernel]] = {
     "ADD": Add,
     "AVERAGE_POOL_2D": _pool,
     "CONCATENATION": Concatenation,
@@ -44,7 +44,7 @@ _KERNELS: Mapping[str, Callable[[Graph, Operator], Kernel]] = {
 }
 
 
-def compile_model(model: Model) -> tuple[Graph, list[Call]]:
+def compile_model(model: Model) -> tuple[CompiledGraph, list[Call]]:
     """Compile a model: a graph whose memory is allocated, and the calls that compute its output from its input.
 
     Raises UnsupportedOperator and UnsupportedModel for what the portable runtime lacks, ModelTooLarge for what takes too much
@@ -61,9 +61,9 @@ def check_model(model: Model) -> None:
         _planned(model)
 
 
-def _planned(model: Model) -> tuple[Graph, list[tuple[Kernel, ...]]]:
+def _planned(model: Model) -> tuple[CompiledGraph, list[tuple[Kernel, ...]]]:
     """Build the kernels and place their memory."""
-    graph = Graph(model)
+    graph = CompiledGraph(model)
     kernels = _kernels(graph)
     _widen(kernels)
     stages = list(_stages(graph, kernels))
@@ -72,7 +72,7 @@ def _planned(model: Model) -> tuple[Graph, list[tuple[Kernel, ...]]]:
     return graph, stages
 
 
-def _kernels(graph: Graph) -> list[Kernel]:
+def _kernels(graph: CompiledGraph) -> list[Kernel]:
     """Build the kernels, working constants out where an operator only unpacks one."""
     graph.add_value(graph.model.input)
     kernels = []
@@ -99,7 +99,7 @@ def _widen(kernels: Sequence[Kernel]) -> None:
             kernel.source.border |= windows.border
 
 
-def _stages(graph: Graph, kernels: Sequence[Kernel]) -> Iterator[tuple[Kernel, ...]]:
+def _stages(graph: CompiledGraph, kernels: Sequence[Kernel]) -> Iterator[tuple[Kernel, ...]]:
     """Yield kernels in order, a depthwise convolution together with the pointwise one that alone reads it."""
     readers: dict[int, int] = {graph.model.output: 1}
     for kernel in kernels:
@@ -125,7 +125,7 @@ def _stages(graph: Graph, kernels: Sequence[Kernel]) -> Iterator[tuple[Kernel, .
             yield (kernel,)
 
 
-def _reserve(graph: Graph, stages: Sequence[tuple[Kernel, ...]]) -> None:
+def _reserve(graph: CompiledGraph, stages: Sequence[tuple[Kernel, ...]]) -> None:
     """Reserve the memory of every value, from the stage that writes it to the last that reads it, and all scratch."""
     lives: dict[int, tuple[int, int]] = {graph.model.input: (0, 0)}
     for number, stage in enumerate(stages):
@@ -144,7 +144,7 @@ def _reserve(graph: Graph, stages: Sequence[tuple[Kernel, ...]]) -> None:
             kernel.reserve()
 
 
-def _calls(graph: Graph, stage: tuple[Kernel, ...]) -> Iterator[Call]:
+def _calls(graph: CompiledGraph, stage: tuple[Kernel, ...]) -> Iterator[Call]:
     """Yield a stage's calls, band by band."""
     last = stage[-1]
     for kernel in stage:

@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import UnsupportedOperator
 from ...network.model import Operator
 from .codes import Call, Floats, layer_of
-from .compiled_graph import Graph, flat_rows
+from .compiled_graph import CompiledGraph, flat_rows
 from .kernel import Kernel, rows_per_band
 from .windows import windows_of
 
@@ -17,7 +17,7 @@ from .windows import windows_of
 class AveragePool(Kernel):
     """AVERAGE_POOL_2D: the mean of what of a window lies on the map."""
 
-    def __init__(self, graph: Graph, operator: Operator) -> None:
+    def __init__(self, graph: CompiledGraph, operator: Operator) -> None:
         """Count the places of each window."""
         super().__init__(graph, operator)
         height, width, channels = self.target.shape
@@ -50,7 +50,7 @@ class AveragePool(Kernel):
 class GlobalMean(Kernel):
     """MEAN over height and width, AVERAGE_POOL_2D over the whole map."""
 
-    def __init__(self, graph: Graph, operator: Operator) -> None:
+    def __init__(self, graph: CompiledGraph, operator: Operator) -> None:
         """Check the axes."""
         super().__init__(graph, operator)
         self._check(math.prod(self.target.shape) == self.source.shape[2])
@@ -82,7 +82,7 @@ class FullyConnected(Kernel):
 
     takes = 2
 
-    def __init__(self, graph: Graph, operator: Operator) -> None:
+    def __init__(self, graph: CompiledGraph, operator: Operator) -> None:
         """Check the shapes, fold the scales into the weights."""
         super().__init__(graph, operator)
         if operator.options["WeightsFormat"] != 0:
@@ -121,7 +121,7 @@ class FullyConnected(Kernel):
 class _AlongChannels(Kernel):
     """A kernel that works on the channels of each place."""
 
-    def __init__(self, graph: Graph, operator: Operator) -> None:
+    def __init__(self, graph: CompiledGraph, operator: Operator) -> None:
         """Check the shapes."""
         super().__init__(graph, operator)
         self._check(self.source.shape == self.target.shape)

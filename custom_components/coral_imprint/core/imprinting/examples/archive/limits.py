@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ArchiveLimits:
     """Bounds that hold whatever an archive's headers say: what is read is counted while it is read."""
 
     directory: int = 8 * 1024 * 1024

@@ -18,7 +18,7 @@ import zlib
 
 from ...errors import UnusableArchive
 from .. import names
-from .limits import Limits
+from .limits import ArchiveLimits
 from .manifest import NAME, PackedClass, read_manifest
 from .placing import Placed, Placing, Skipped, path_of
 
@@ -54,14 +54,16 @@ class Picture:
 class Archive(AbstractContextManager["Archive"]):
     """A zip, open to be read. For one thread."""
 
-    def __init__(self, path: Path, *, label: str | None = None, now: datetime, limits: Limits | None = None) -> None:
+    def __init__(
+        self, path: Path, *, label: str | None = None, now: datetime, limits: ArchiveLimits | None = None
+    ) -> None:
         """Open a zip and read its table of contents; links are followed.
 
         ``label`` is the class of all its pictures, wherever they lie; ``now`` the present, with its zone. Raises
         UnusableArchive, InvalidLabel, OSError.
         """
         label = None if label is None else names.check_label(label)
-        self._limits = limits or Limits()
+        self._limits = limits or ArchiveLimits()
         self._total = 0
         self.skipped: list[Skipped] = []
         """What is left out, as far as names and the table of contents tell it."""

@@ -5,20 +5,22 @@ import asyncio
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant
 
-from ...extractors.pool import Embedders
-from ...extractors.statistics import Pace
-from .embed_queue import Desk
+from ...extractors.pool import EmbedderPool
+from ...extractors.statistics import LookStatistics
+from .embed_queue import EmbedQueue
 from .frames import SharedFrames
 
 
-class Shared:
+class EngineResources:
     """All that the classifiers of one engine share."""
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, embedders: Embedders, pace: Pace) -> None:
+    def __init__(
+        self, hass: HomeAssistant, entry: ConfigEntry, embedders: EmbedderPool, statistics: LookStatistics
+    ) -> None:
         """Begin with nothing to do."""
-        self.embedders = embedders
-        self.pace = pace
-        self.frames = SharedFrames(hass, entry, pace)
-        self.desk = Desk(hass, entry, pace)
+        self.pool = embedders
+        self.statistics = statistics
+        self.frames = SharedFrames(hass, entry, statistics)
+        self.queue = EmbedQueue(hass, entry, statistics)
         self.refining = asyncio.Lock()
         """Held while a head is refined: all of them at once, as after a start, would leave looks no processor."""
