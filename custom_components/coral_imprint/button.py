@@ -27,10 +27,10 @@ class ClassifierButtonDescription(ButtonEntityDescription):
 
 async def _async_capture(coordinator: ClassifierCoordinator) -> None:
     """File the camera's current frame under the class that the user chose."""
-    chosen = coordinator.learner.classes.get(coordinator.class_to_teach or "")
+    chosen = coordinator.classes.get(coordinator.class_to_teach or "")
     if chosen is None:
         raise translated(ServiceValidationError, "no_class_chosen")
-    await coordinator.async_capture(chosen.label)
+    await coordinator.teaching.async_capture(chosen.label)
 
 
 BUTTONS = (
@@ -39,7 +39,7 @@ BUTTONS = (
         key="imprint",
         translation_key="imprint",
         entity_category=EntityCategory.CONFIG,
-        press_fn=lambda coordinator: coordinator.async_imprint(),
+        press_fn=lambda coordinator: coordinator.teaching.async_imprint(),
     ),
     ClassifierButtonDescription(
         key="look", translation_key="look", press_fn=lambda coordinator: coordinator.async_look()

@@ -144,14 +144,14 @@ def _scrubbed(value: Any, private: Iterable[str]) -> Any:
 
 def _classifier(hass: HomeAssistant, classifier: ClassifierCoordinator) -> dict[str, Any]:
     """Return how a classifier is. Its classes go by their ids: labels are the user's words."""
-    settings, learner = classifier.settings, classifier.learner
+    settings = classifier.settings
     return {
         "id": classifier.subentry_id,
         "camera": _camera(hass, settings.camera),
         "options": _figures(asdict(settings)),
         "last_look": _last_look(classifier),
         "errors": classifier.error_counts.as_dict(),
-        "embedded_percent": learner.percent_embedded,
+        "embedded_percent": classifier.percent_embedded,
         "learned": _learned(classifier),
         "classes": _classes(classifier),
     }
@@ -198,7 +198,7 @@ def _last_look(classifier: ClassifierCoordinator) -> dict[str, Any] | None:
 
 def _learned(classifier: ClassifierCoordinator) -> dict[str, Any]:
     """Return what looks are answered by."""
-    learned = classifier.learner.learned
+    learned = classifier.learned
     embedder, head = learned.lens.embedder, learned.head
     return {
         "extractor": _extractor(learned.lens.extractor),
@@ -207,22 +207,21 @@ def _learned(classifier: ClassifierCoordinator) -> dict[str, Any]:
         "head": head.kind if head else None,
         "classes": len(head.classes) if head else 0,
         "rejects_foreign": learned.plausibility is not None,
-        "versions": len(classifier.learner.versions),
+        "versions": len(classifier.head_versions()["versions"]),
         "restored": learned.restored,
     }
 
 
 def _classes(classifier: ClassifierCoordinator) -> dict[str, Any]:
     """Return what there is of each class, by its id."""
-    learner = classifier.learner
-    counts, thresholds = learner.examples.counts(), learner.learned.thresholds
+    counts, thresholds = classifier.counts, classifier.learned.thresholds
     return {
         learned.id: {
             "background": learned.background,
             "created": learned.created.isoformat(),
             "examples": counts.get(learned.id, 0),
-            "known": learned.id in learner.examples.known,
+            "known": classifier.is_known(learned.id),
             "thresholds": asdict(thresholds[learned.id]) if learned.id in thresholds else None,
         }
-        for learned in learner.classes.values()
+        for learned in classifier.classes.values()
     }

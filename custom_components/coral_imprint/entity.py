@@ -45,7 +45,7 @@ class ClassifierEntity(CoordinatorEntity[ClassifierCoordinator]):
 
     def class_label(self, class_id: str | None) -> str | None:
         """Return the label of a class, None for none."""
-        learned = self.coordinator.learner.classes.get(class_id) if class_id else None
+        learned = self.coordinator.classes.get(class_id) if class_id else None
         return learned.label if learned else None
 
 
@@ -156,7 +156,7 @@ def async_setup_classes(
 
         @callback
         def follow() -> None:
-            classes = coordinator.learner.classes
+            classes = coordinator.classes
             wanted = [key for key, one in classes.items() if entity_type.of_background or not one.background]
             async_add_entities(
                 [entity_type(coordinator, classes[key]) for key in wanted if key not in present],

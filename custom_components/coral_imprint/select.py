@@ -52,7 +52,7 @@ class ClassToTeach(ClassifierControl, SelectEntity, RestoreEntity):
 
     @property
     def _labels(self) -> Mapping[str, str]:
-        return {learned.id: learned.label for learned in self.coordinator.learner.classes.values()}
+        return {learned.id: learned.label for learned in self.coordinator.classes.values()}
 
     @property
     @override
@@ -62,7 +62,7 @@ class ClassToTeach(ClassifierControl, SelectEntity, RestoreEntity):
     @property
     @override
     def available(self) -> bool:
-        return bool(self.coordinator.learner.classes)
+        return bool(self.coordinator.classes)
 
     @property
     @override

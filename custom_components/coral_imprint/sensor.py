@@ -55,7 +55,7 @@ CLASSIFIER_SENSORS = (
         device_class=SensorDeviceClass.ENUM,
         # Undecided is None, which Home Assistant shows as its own "unknown".
         value_fn=lambda sensor: sensor.class_label(sensor.coordinator.data.verdict.current),
-        options_fn=lambda coordinator: [learned.label for learned in coordinator.learner.classes.values()],
+        options_fn=lambda coordinator: [learned.label for learned in coordinator.classes.values()],
     ),
     ClassifierSensorDescription(
         key="confidence",
@@ -71,7 +71,7 @@ CLASSIFIER_SENSORS = (
         translation_key="embedded",
         entity_category=EntityCategory.DIAGNOSTIC,
         native_unit_of_measurement=PERCENTAGE,
-        value_fn=lambda sensor: sensor.coordinator.learner.percent_embedded,
+        value_fn=lambda sensor: sensor.coordinator.percent_embedded,
         needs_reading=False,
     ),
     ClassifierSensorDescription(
@@ -88,7 +88,7 @@ CLASSIFIER_SENSORS = (
         translation_key="examples",
         entity_category=EntityCategory.DIAGNOSTIC,
         state_class=SensorStateClass.MEASUREMENT,
-        value_fn=lambda sensor: sum(sensor.coordinator.learner.examples.counts().values()),
+        value_fn=lambda sensor: sum(sensor.coordinator.counts.values()),
         attributes_fn=lambda coordinator: {"by_class": _counts_by_label(coordinator)},
         needs_reading=False,
     ),
@@ -97,7 +97,7 @@ CLASSIFIER_SENSORS = (
         translation_key="to_review",
         entity_category=EntityCategory.DIAGNOSTIC,
         state_class=SensorStateClass.MEASUREMENT,
-        value_fn=lambda sensor: None if (odd := sensor.coordinator.learner.to_review) is None else len(odd),
+        value_fn=lambda sensor: None if (odd := sensor.coordinator.to_review) is None else len(odd),
         attributes_fn=lambda coordinator: {"examples": _odd_examples(coordinator)},
         needs_reading=False,
     ),
@@ -161,16 +161,16 @@ async def async_setup_entry(
 
 
 def _counts_by_label(coordinator: ClassifierCoordinator) -> dict[str, int]:
-    classes, counts = coordinator.learner.classes, coordinator.learner.examples.counts()
+    classes, counts = coordinator.classes, coordinator.counts
     return {learned.label: counts.get(class_id, 0) for class_id, learned in classes.items()}
 
 
 def _odd_examples(coordinator: ClassifierCoordinator) -> list[dict[str, str]]:
     """Return the examples that the others speak against, the surest first, as the actions take them."""
-    classes = coordinator.learner.classes
+    classes = coordinator.classes
     return [
         {"example": odd.id, "class": classes[odd.class_id].label, "likely": classes[odd.likely].label}
-        for odd in (coordinator.learner.to_review or ())[:MOST_NAMED]
+        for odd in (coordinator.to_review or ())[:MOST_NAMED]
         if odd.class_id in classes and odd.likely in classes
     ]
 

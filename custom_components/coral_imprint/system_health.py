@@ -42,7 +42,7 @@ async def async_system_health_info(hass: HomeAssistant) -> dict[str, Any]:
     return {
         "engines": _counted(engine.embedder.runtime for engine in engines),
         "classifiers": len(classifiers),
-        "examples": sum(sum(one.learner.examples.counts().values()) for one in classifiers),
+        "examples": sum(sum(one.counts.values()) for one in classifiers),
         "models": models(),
         "litert": litert(),
         "edge_tpus": edge_tpus(),

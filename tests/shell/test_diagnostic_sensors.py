@@ -47,7 +47,7 @@ async def test_what_is_filed_while_the_camera_is_away_is_counted_too(
     coordinator = engine.runtime_data.classifiers["gate_id"]
     for _ in range(2):
         await coordinator.async_refresh()
-    await coordinator.async_file_picture("open", draw("open", 3))
+    await coordinator.teaching.async_file_picture("open", draw("open", 3))
     await settled(hass)
     assert by_class(hass) == {"open": 1, "closed": 0}
     assert state(hass, "sensor.gate_class") == "unavailable"
@@ -61,11 +61,11 @@ async def test_a_misfiled_example_is_to_be_reviewed(
     for number in range(4):
         freezer.tick(timedelta(hours=5))
         for gate in ("open", "closed"):
-            await coordinator.async_file_picture(gate, draw(gate, 10 * number))
+            await coordinator.teaching.async_file_picture(gate, draw(gate, 10 * number))
     await settled(hass)
     assert state(hass, "sensor.gate_examples_to_review") == "0"
     freezer.tick(timedelta(hours=5))
-    (wrong,) = await coordinator.async_file_picture("open", draw("closed", 99))
+    (wrong,) = await coordinator.teaching.async_file_picture("open", draw("closed", 99))
     await settled(hass)
     shown = hass.states.get("sensor.gate_examples_to_review")
     assert shown and shown.state == "1"
@@ -84,7 +84,7 @@ async def test_reviewing_is_done_again_after_a_restart(
     for number in range(4):
         freezer.tick(timedelta(hours=5))
         for gate in ("open", "closed"):
-            await coordinator.async_file_picture(gate, draw("open" if number == 3 else gate, 10 * number))
+            await coordinator.teaching.async_file_picture(gate, draw("open" if number == 3 else gate, 10 * number))
     assert await hass.config_entries.async_reload(engine.entry_id)
     await settled(hass)
     assert state(hass, "sensor.gate_examples_to_review") == "1"

@@ -19,9 +19,7 @@ from ..const import (
     ATTR_KNOWN,
     ATTR_MEDIA,
 )
-from ..core.imprinting import Change, ExampleStore
 from .action import CLASS, Action
-from .known_classes import async_add_known
 from .pictures import async_picture
 
 _SECONDS = vol.All(cv.positive_time_period, vol.Range(max=cv.time_period(3600)))
@@ -31,77 +29,57 @@ async def _capture_example(call: ServiceCall, classifier: ClassifierCoordinator)
     label = call.data[ATTR_CLASS]
     picture = await async_picture(call.hass, call.data)
     if picture is not None:
-        ids = await classifier.async_file_picture(label, picture)
+        ids = await classifier.teaching.async_file_picture(label, picture)
     else:
         interval = call.data[ATTR_INTERVAL].total_seconds()
-        ids = await classifier.async_capture(label, call.data[ATTR_COUNT], interval)
+        ids = await classifier.teaching.async_capture(label, call.data[ATTR_COUNT], interval)
     return {"examples": list(ids)}
 
 
 async def _imprint(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    return {"examples": dict(await classifier.async_imprint())}
+    return {"examples": dict(await classifier.teaching.async_imprint())}
 
 
 async def _add_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
     label, background = call.data[ATTR_CLASS], call.data[ATTR_BACKGROUND]
     if known := call.data.get(ATTR_KNOWN):
-        learned = await async_add_known(call.hass, classifier, label, background, known)
+        learned = await classifier.teaching.async_add_known_class(label, known, background=background)
     else:
-        learned = await classifier.async_change(
-            lambda store: store.add_class(label, background), call.service, look=False
-        )
+        learned = await classifier.teaching.async_add_class(label, background=background)
     return {"class": learned.label, "id": learned.id}
 
 
 async def _rename_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    old, new = call.data[ATTR_CLASS], call.data[ATTR_NAME]
-    await classifier.async_change(
-        lambda store: store.rename_class(store.class_named(old).id, new), call.service, look=False
-    )
+    await classifier.teaching.async_rename_class(call.data[ATTR_CLASS], call.data[ATTR_NAME])
     return None
 
 
 async def _remove_class(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    label = call.data[ATTR_CLASS]
-    await classifier.async_change(lambda store: store.remove_class(store.class_named(label).id), call.service)
+    await classifier.teaching.async_remove_class(call.data[ATTR_CLASS])
     return None
 
 
 async def _relabel_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    example, label = call.data[ATTR_EXAMPLE], call.data[ATTR_CLASS]
-    await classifier.async_change(
-        lambda store: store.relabel_example(example, store.class_named(label).id), call.service
-    )
+    await classifier.teaching.async_relabel_example(call.data[ATTR_EXAMPLE], call.data[ATTR_CLASS])
     return None
 
 
 async def _remove_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    example = call.data[ATTR_EXAMPLE]
-    await classifier.async_change(lambda store: store.remove_example(example), call.service)
+    await classifier.teaching.async_remove_example(call.data[ATTR_EXAMPLE])
     return None
 
 
 async def _erase_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    await classifier.async_erase(call.data[ATTR_EXAMPLE], call.service)
+    await classifier.teaching.async_erase_example(call.data[ATTR_EXAMPLE])
     return None
 
 
-def _described(change: Change, classifier: ClassifierCoordinator) -> ServiceResponse:
-    """Return a change as an action answers: what kind, of what, when it was made."""
-    learned = classifier.learner.classes.get(change.id)
-    return {
-        "change": change.kind,
-        "of": learned.label if learned else change.id,
-        "made": change.at.isoformat(),
-    }
+async def _undo(_call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    return {**(await classifier.teaching.async_undo()).as_dict(classifier.labels)}
 
 
-async def _undo(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    return _described(await classifier.async_change(ExampleStore.undo, call.service), classifier)
-
-
-async def _redo(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    return _described(await classifier.async_change(ExampleStore.redo, call.service), classifier)
+async def _redo(_call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
+    return {**(await classifier.teaching.async_redo()).as_dict(classifier.labels)}
 
 
 TEACHING: Final = (

@@ -3,40 +3,60 @@
 from typing import Final
 
 from homeassistant.core import ServiceCall, ServiceResponse, SupportsResponse
+from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import config_validation as cv
+from homeassistant.util import slugify
 import voluptuous as vol
 
 from ..classifiers.coordinator import ClassifierCoordinator
+from ..classifiers.model_export import async_export_model
 from ..const import ATTR_CLASS, ATTR_CLASSES, ATTR_FILE, ATTR_MEDIA_CONTENT_ID, ATTR_SEARCH
+from ..errors import translated
+from ..extractors.labels import async_network_classes
+from ..extractors.model_files import MODEL_SUFFIX
+from ..settings import models_folder
 from .action import Action
-from .archives import async_export_examples, async_import_examples
-from .known_classes import async_import, async_known_classes
-from .models import async_export
+from .paths import async_source, async_target, exports_folder
 from .pictures import async_media_path
+
+ARCHIVE_SUFFIX: Final = ".zip"
 
 
 async def _export_model(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    return await async_export(call.hass, classifier, call.data.get(ATTR_FILE))
+    target = await async_target(call.hass, call.data.get(ATTR_FILE) or slugify(classifier.name), MODEL_SUFFIX)
+    return await async_export_model(call.hass, classifier, target)
 
 
 async def _import_model(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    return await async_import(call.hass, classifier, call.data[ATTR_FILE])
+    folders = (exports_folder(call.hass), models_folder(call.hass))
+    path = await async_source(call.hass, call.data[ATTR_FILE], folders)
+    added, there = await classifier.teaching.async_import_classes(path)
+    return {"added": [*added], "there_already": [*there]}
 
 
 async def _known_classes(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    return await async_known_classes(call.hass, classifier.learner.learned.lens, call.data[ATTR_SEARCH])
+    network = await async_network_classes(call.hass, classifier.learned.lens, fetch=True)
+    return network.as_dict(call.data[ATTR_SEARCH])
 
 
 async def _export_examples(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    labels = call.data.get(ATTR_CLASSES, [])
-    return await async_export_examples(call.hass, classifier, call.data.get(ATTR_FILE), labels)
+    target = await async_target(call.hass, call.data.get(ATTR_FILE) or slugify(classifier.name), ARCHIVE_SUFFIX)
+    path = target.with_name(target.name + ARCHIVE_SUFFIX)
+    written = await classifier.async_write_examples(path, call.data.get(ATTR_CLASSES, []))
+    return {"file": str(path), **written.as_dict(classifier.labels)}
 
 
 async def _import_examples(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
-    data = call.data
-    media = data.get(ATTR_MEDIA_CONTENT_ID)
-    source = await async_media_path(call.hass, media) if media else data[ATTR_FILE]
-    return await async_import_examples(call.hass, classifier, source, data.get(ATTR_CLASS))
+    if media := call.data.get(ATTR_MEDIA_CONTENT_ID):
+        path = await async_media_path(call.hass, media)
+    else:
+        path = await async_source(call.hass, call.data[ATTR_FILE], [exports_folder(call.hass)])
+    try:
+        report = await classifier.teaching.async_import_examples(path, call.data.get(ATTR_CLASS))
+    except OSError as err:
+        reason = err.strerror or str(err)
+        raise translated(ServiceValidationError, "file_not_read", err, file=path.name, reason=reason) from err
+    return report.as_dict(classifier.labels)
 
 
 TRANSFER: Final = (

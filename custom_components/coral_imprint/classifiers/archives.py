@@ -1,4 +1,4 @@
-"""A classifier's examples as a zip to take along, and zips of examples taken in."""
+"""A classifier's examples as a zip to take along, and zips of examples filed."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -19,12 +19,10 @@ from ..core.imprinting import (
     write_archive,
 )
 from ..errors import core_errors_translated, translated
-from .coordinator import ClassifierCoordinator
+from .learning.learner import Learner
 
 
-async def async_write(
-    hass: HomeAssistant, classifier: ClassifierCoordinator, path: Path, labels: Collection[str]
-) -> Written:
+async def async_write_archive(learner: Learner, path: Path, labels: Collection[str]) -> Written:
     """Write examples of the classes of these labels, of all where there are none, to a zip.
 
     Raises HomeAssistantError.
@@ -33,39 +31,27 @@ async def async_write(
     def write(store: ExampleStore) -> Written:
         chosen = list({(one := store.class_named(label)).id: one for label in labels}.values())
         classes = chosen or list(store.classes.values())
-        return write_archive(path, classes, store.examples(), title=classifier.name, now=dt_util.utcnow())
+        return write_archive(path, classes, store.examples(), title=learner.settings.name, now=dt_util.utcnow())
 
     with core_errors_translated():
-        async with classifier.learner.async_filing(None) as examples:
+        async with learner.async_filing(None) as examples:
             try:
                 return await examples.async_change(write)
             except StoreFailed as err:
                 raise translated(HomeAssistantError, "file_not_written", err, file=path.name, reason=str(err)) from err
 
 
-async def async_take_in(
-    hass: HomeAssistant, classifier: ClassifierCoordinator, path: Path, label: str | None
-) -> ImportReport:
-    """File the pictures of a zip; they are embedded in the background after it, and imprinted once.
-
-    Goes on where the caller is cancelled, until the classifier is stopped. Raises HomeAssistantError, OSError.
-    """
-    task = classifier.config_entry.async_create_background_task(
-        hass, _async_file(hass, classifier, path, label), f"{classifier.name}: import examples"
-    )
-    await asyncio.wait([task])
-    if task.cancelled():
-        raise translated(HomeAssistantError, "import_interrupted", file=path.name)
-    return task.result()
-
-
-async def _async_file(
-    hass: HomeAssistant, classifier: ClassifierCoordinator, path: Path, label: str | None
-) -> ImportReport:
+async def async_open_archive(hass: HomeAssistant, path: Path, label: str | None) -> Archive:
+    """Open a zip of pictures, all of which show the class ``label`` where one is named. Raises HomeAssistantError, OSError."""
     with core_errors_translated():
-        archive = await hass.async_add_executor_job(lambda: Archive(path, label=label, now=dt_util.utcnow()))
+        return await hass.async_add_executor_job(lambda: Archive(path, label=label, now=dt_util.utcnow()))
+
+
+async def async_file_archive(hass: HomeAssistant, learner: Learner, archive: Archive) -> ImportReport:
+    """File the pictures of a zip, without embedding them, and close it. Raises HomeAssistantError, OSError."""
+    with core_errors_translated():
         try:
-            async with classifier.learner.async_filing("import_examples") as examples:
+            async with learner.async_filing("import_examples") as examples:
                 importing = await examples.async_change(ExampleStore.begin_import)
                 try:
                     await _async_parts(hass, archive, importing)
@@ -76,8 +62,6 @@ async def _async_file(
                     importing.finish()
         finally:
             archive.close()
-            if not ((task := asyncio.current_task()) and task.cancelling()):
-                classifier.async_examples_arrived()
     return importing.report
 
 

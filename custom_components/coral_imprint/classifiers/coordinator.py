@@ -1,9 +1,10 @@
 """One classifier at work: camera → embedding → scores → decision, at its interval; and teaching it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import replace
 import logging
+from pathlib import Path
 from time import monotonic
 from typing import Any, override
 
@@ -12,14 +13,15 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 
-from ..const import CONF_LIMITS
+from ..const import CONF_LIMITS, ENTER_AT, STAY_AT
 from ..core.embedding import EmbeddingError
-from ..core.imprinting import ExampleStore, ImprintingError
+from ..core.imprinting import ImprintingError, LearnedClass, Odd, Written
 from ..error_counts import ErrorCounts
 from ..errors import as_update_failed, core_errors_translated, translated
 from ..extractors.lens import Lens
 from ..settings import ClassifierSettings, stays_above_enter, with_options
-from .learning.learner import Learner
+from .archives import async_write_archive
+from .learning.learner import Learned, Learner
 from .learning.refiner import Refiner
 from .looking.camera_monitor import CameraMonitor
 from .looking.change_gate import ChangeGate
@@ -28,6 +30,7 @@ from .looking.frames import OWN, SAME_MOMENT, Frames
 from .looking.lighting import lights
 from .looking.scheduler import Looks, LookScheduler
 from .looking.scoring import Reading, Scorer
+from .teaching import Teaching
 
 __all__ = ["ClassifierCoordinator", "Reading"]
 
@@ -58,6 +61,8 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
+        self.teaching = Teaching(hass, entry, self.learner, self)
+        """What can be changed of what it knows."""
         self._refiner = Refiner(hass, entry, resources.refining, self.learner)
         self.error_counts = ErrorCounts()
         """What looks failed by."""
@@ -90,6 +95,51 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     def reading(self) -> Reading | None:
         """What the last good look found; None before it."""
         return self.data
+
+    @property
+    def classes(self) -> Mapping[str, LearnedClass]:
+        """Its classes by id, oldest first."""
+        return self.learner.classes
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of its classes by id, oldest first."""
+        return self.learner.labels
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many examples each class has, by class id."""
+        return self.learner.counts
+
+    def is_known(self, class_id: str) -> bool:
+        """Return whether a class is known without examples."""
+        return class_id in self.learner.examples.known
+
+    @property
+    def learned(self) -> Learned:
+        """What looks are answered by at present."""
+        return self.learner.learned
+
+    @property
+    def to_review(self) -> tuple[Odd, ...] | None:
+        """Examples that the others speak against; None before that was worked out."""
+        return self.learner.to_review
+
+    @property
+    def percent_embedded(self) -> int:
+        """How many of the examples are embedded for the lens that is to be used, in percent."""
+        return self.learner.percent_embedded
+
+    def head_versions(self) -> dict[str, Any]:
+        """Return what people are told of the heads that answered, and which one was restored."""
+        return self.learner.versions_as_dict()
+
+    async def async_write_examples(self, path: Path, labels: Collection[str]) -> Written:
+        """Write examples of the classes of these labels, of all where there are none, to a zip.
+
+        Raises HomeAssistantError.
+        """
+        return await async_write_archive(self.learner, path, labels)
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -242,13 +292,6 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
                     return replace(reading, camera_problem=problem)
             waited = True  # for so long that another frame is worth more
 
-    async def _async_taught(self, picture: bytes, class_id: str) -> Reading:
-        """Embed, score and decide where the user has just said what the picture shows. Raises EmbeddingError."""
-        async with self._looking:
-            learned = self.learner.learned
-            vector = await self._change_gate.async_embed(learned.lens, picture)
-            return self._scorer.reading(picture, vector, learned, self.settings.rules, class_id)
-
     async def async_look(self) -> Reading:
         """Look now. Raises HomeAssistantError when the camera or its picture is of no use."""
         await self.async_refresh()
@@ -258,88 +301,66 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
             raise translated(HomeAssistantError, "look_failed")
         return self.reading
 
-    # --- teach ---------------------------------------------------------------------------------------------------
+    # --- for teaching --------------------------------------------------------------------------------------------
 
-    async def async_capture(self, class_name: str, count: int = 1, interval: float = 1.0) -> list[str]:
-        """File the camera's current frame under a class, ``count`` times, and imprint.
+    async def async_frames(self, count: int, interval: float) -> AsyncGenerator[bytes]:
+        """Yield fresh frames of the camera, ``interval`` seconds apart, in the light that the classifier wants.
 
-        Returns the examples' ids. Raises HomeAssistantError (ServiceValidationError where the user can mend it); what
-        was filed before that stays.
+        Raises HomeAssistantError.
         """
-        ids: list[str] = []
-        with core_errors_translated():
-            learned = self.learner.examples.class_named(class_name)
-            frame = b""
-            try:
-                when = self.settings.when
-                async with lights(self.hass).async_on(when.light, when.settle):
-                    for number in range(count):
-                        if number:
-                            await asyncio.sleep(interval)
-                        frame = await self._frames.async_fresh(self.settings.stale_after)
-                        ids.append((await self.learner.async_add_example(learned.id, frame)).id)
-            finally:
-                if ids:
-                    await self.learner.async_imprint()
-            self._publish(await self._async_taught(frame, learned.id))
-        return ids
+        when = self.settings.when
+        async with lights(self.hass).async_on(when.light, when.settle):
+            for number in range(count):
+                if number:
+                    await asyncio.sleep(interval)
+                yield await self._frames.async_fresh(self.settings.stale_after)
 
-    async def async_file_picture(self, class_name: str, picture: bytes) -> list[str]:
-        """File a picture from elsewhere under a class, and imprint. Raises HomeAssistantError."""
-        with core_errors_translated():
-            learned = self.learner.examples.class_named(class_name)
-            example = await self.learner.async_add_example(learned.id, picture)
-            await self.learner.async_imprint()
-        await self.async_refresh()
-        return [example.id]
+    async def async_answer_as_told(self, picture: bytes, class_id: str) -> None:
+        """Embed, score and decide where the user has just said what the picture shows. Raises EmbeddingError."""
+        async with self._looking:
+            learned = self.learner.learned
+            vector = await self._change_gate.async_embed(learned.lens, picture)
+            reading = self._scorer.reading(picture, vector, learned, self.settings.rules, class_id)
+        if not self.last_update_success:
+            _LOGGER.info("Fetching %s data recovered", self.name)
+        self.async_set_updated_data(reading)
 
-    async def async_imprint(self) -> dict[str, int]:
-        """Take in what changed in the folders and imprint anew; return examples per label. Raises HomeAssistantError."""
-        with core_errors_translated():
-            await self.learner.async_imprint(anew=True)
-        self._classes_changed()
-        await self.async_refresh()
-        counts = self.learner.examples.counts()
-        return {learned.label: counts[learned.id] for learned in self.learner.classes.values()}
-
-    async def async_change[ResultT](
-        self, change: Callable[[ExampleStore], ResultT], why: str, *, look: bool = True
-    ) -> ResultT:
-        """Change classes or examples, imprint what is left, and look. Raises HomeAssistantError.
-
-        ``why`` is the action's name. Without ``look``, for changes that leave every answer as it is.
-        """
-        before = set(self.learner.classes)
-        with core_errors_translated():
-            result = await self.learner.async_change(change, why)
-        for class_id in before - self.learner.classes.keys():
+    @callback
+    def async_classes_changed(self, removed: Collection[str]) -> None:
+        """Take in that classes were added, renamed or removed; ``removed`` are the ids of those that are gone."""
+        for class_id in removed:
             self._scorer.forget(class_id)
-        self._classes_changed()
-        if look:
-            await self.async_refresh()
-        return result
+        for listener in list(self._class_listeners):
+            listener()
+        self.async_update_listeners()
 
     @callback
-    def async_examples_arrived(self) -> None:
-        """Follow examples and classes that were filed without being embedded: in the background, and imprint in the end."""
-        self._classes_changed()
-        self.async_follow_lens()
+    def async_on_classes_changed(self, listener: CALLBACK_TYPE) -> CALLBACK_TYPE:
+        """Call a listener whenever classes were added, renamed or removed."""
+        self._class_listeners.append(listener)
+        return lambda: self._class_listeners.remove(listener)
 
-    async def async_erase(self, example_id: str, why: str) -> None:
-        """Remove an example for good, imprint what is left, and look. Raises HomeAssistantError."""
-        with core_errors_translated():
-            await self.learner.async_erase(example_id, why)
-        await self.async_refresh()
-
-    async def async_restore(self, version: int) -> None:
-        """Answer by an earlier version of the head until something is taught, and look. Raises HomeAssistantError."""
-        with core_errors_translated():
-            await self.learner.async_restore(version)
-        await self.async_refresh()
+    # --- options -------------------------------------------------------------------------------------------------
 
     @callback
-    def async_set_limits(self, class_id: str, limits: Mapping[str, float] | None) -> None:
-        """Store a class's own thresholds (in percent) with the classifier's settings; None takes them back."""
+    def async_set_thresholds(self, class_name: str, enter: float | None, stay: float | None) -> None:
+        """Store a class's own thresholds (in percent) with the classifier's settings; None and None take them back.
+
+        ``class_name`` is a label or an id. Raises HomeAssistantError.
+        """
+        with core_errors_translated():
+            class_id = self.learner.class_named(class_name).id
+        if enter is None and stay is None:
+            self._store_limits(class_id, None)
+        elif enter is None or stay is None:
+            raise translated(ServiceValidationError, "thresholds_incomplete")
+        elif stay > enter:
+            raise translated(ServiceValidationError, "stay_above_enter")
+        else:
+            self._store_limits(class_id, {ENTER_AT.key: enter, STAY_AT.key: stay})
+
+    @callback
+    def _store_limits(self, class_id: str, limits: Mapping[str, float] | None) -> None:
         subentry = self.config_entry.subentries[self.subentry_id]
         kept = {key: own for key, own in subentry.data.get(CONF_LIMITS, {}).items() if key in self.learner.classes}
         kept.pop(class_id, None)
@@ -360,23 +381,3 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         if stays_above_enter(data):
             raise translated(ServiceValidationError, "stay_above_enter")
         self.hass.config_entries.async_update_subentry(self.config_entry, subentry, data=data)
-
-    # --- news ----------------------------------------------------------------------------------------------------
-
-    @callback
-    def _publish(self, reading: Reading) -> None:
-        if not self.last_update_success:
-            _LOGGER.info("Fetching %s data recovered", self.name)
-        self.async_set_updated_data(reading)
-
-    @callback
-    def _classes_changed(self) -> None:
-        for listener in list(self._class_listeners):
-            listener()
-        self.async_update_listeners()
-
-    @callback
-    def async_on_classes_changed(self, listener: CALLBACK_TYPE) -> CALLBACK_TYPE:
-        """Call a listener whenever classes were added, renamed or removed."""
-        self._class_listeners.append(listener)
-        return lambda: self._class_listeners.remove(listener)

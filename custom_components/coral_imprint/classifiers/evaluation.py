@@ -31,11 +31,11 @@ async def async_evaluate(hass: HomeAssistant, classifier: ClassifierCoordinator)
 
     with core_errors_translated():
         found, thresholds = await classifier.learner.async_evaluate(_day_or_night(hass, text))
-    labels = {learned.id: learned.label for learned in classifier.learner.classes.values()}
+    labels = classifier.labels
     answer: dict[str, Any] = _labelled(found.as_dict(), labels)
     answer["advice"] = [said(remark) for remark in found.remarks]
     del answer["remarks"]
-    answer["head"] = classifier.learner.learned.head.kind if classifier.learner.learned.head else None
+    answer["head"] = classifier.learned.head.kind if classifier.learned.head else None
     answer["thresholds"] = {
         labels[class_id]: {key: value for key, value in asdict(one).items() if key != "background"}
         for class_id, one in thresholds.items()

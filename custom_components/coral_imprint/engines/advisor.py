@@ -97,7 +97,7 @@ async def async_recommend(
     if present := _elsewhere(engine):
         titles[present] = engine.title
     done = 0
-    total = max(1, len(titles) * sum(sum(classifier.learner.examples.counts().values()) for classifier in classifiers))
+    total = max(1, len(titles) * sum(sum(classifier.counts.values()) for classifier in classifiers))
 
     def one_more() -> None:
         nonlocal done

@@ -93,7 +93,7 @@ class Engine:
         return self._entry.title
 
     def _used_embedders(self) -> Iterator[PictureEmbedder]:
-        return (coordinator.learner.learned.lens.embedder for coordinator in self.classifiers.values())
+        return (coordinator.learned.lens.embedder for coordinator in self.classifiers.values())
 
     # --- the extractor -------------------------------------------------------------------------------------------
 

@@ -48,14 +48,14 @@ class Classifier:
     def erase(self, example_id: str) -> int:
         """Erase an example."""
         return erase_example(
-            example_id, store=self.store, fingerprints=self.shelf, opened=[self.cache], versions=self.versions
+            example_id, store=self.store, fingerprints=self.fingerprints, opened=[self.cache], versions=self.versions
         )
 
 
 def opened(root: Path) -> Classifier:
     """Begin a session."""
-    shelf, clock = EmbeddingFingerprints(root / FOLDER, Clock()), Clock()
-    return Classifier(loaded(root), shelf, shelf.open("f", LENGTH), HeadVersions(root / HEADS, clock))
+    fingerprints, clock = EmbeddingFingerprints(root / FOLDER, Clock()), Clock()
+    return Classifier(loaded(root), fingerprints, fingerprints.open("f", LENGTH), HeadVersions(root / HEADS, clock))
 
 
 def taught(root: Path) -> Classifier:
@@ -63,7 +63,7 @@ def taught(root: Path) -> Classifier:
     store = taught_store(root)
     classifier = opened(root)
     for name, length in (("second", LENGTH), ("third", LENGTH), ("longer", LENGTH + 1)):
-        cache = classifier.shelf.open(name, length)
+        cache = classifier.fingerprints.open(name, length)
         for example in store.examples():
             cache.put(example.key, np.resize(embedding(store.read(example)), length))
     for example in store.examples():

@@ -26,21 +26,21 @@ class Clock:
 
 def use(fingerprints: EmbeddingFingerprints, fingerprint: str) -> EmbeddingCache:
     """Begin a cache with one vector and use it."""
-    cache = shelf.open(fingerprint, 3)
+    cache = fingerprints.open(fingerprint, 3)
     if cache.get(KEY) is None:
         cache.put(KEY, np.ones(3, np.float32))
-    shelf.use(cache, fingerprint, {"made of": fingerprint})
+    fingerprints.use(cache, fingerprint, {"made of": fingerprint})
     return cache
 
 
 def test_what_is_in_use_is_known_after_a_restart(tmp_path: Path) -> None:
     """And how it was made."""
     folder, clock = tmp_path / "none" / "yet", Clock()
-    shelf = EmbeddingFingerprints(folder, clock)
-    assert shelf.in_use is None
-    assert shelf.purge() == 0
-    use(shelf, "a")
-    use(shelf, "b")
+    fingerprints = EmbeddingFingerprints(folder, clock)
+    assert fingerprints.in_use is None
+    assert fingerprints.purge() == 0
+    use(fingerprints, "a")
+    use(fingerprints, "b")
     found = EmbeddingFingerprints(folder, clock).in_use
     assert found
     assert (found.fingerprint, found.note) == ("b", {"made of": "b"})
@@ -49,41 +49,41 @@ def test_what_is_in_use_is_known_after_a_restart(tmp_path: Path) -> None:
 def test_going_back_is_instant_for_a_week(tmp_path: Path) -> None:
     """The cache that was left is kept that long, and the one in use for ever."""
     clock = Clock()
-    shelf = EmbeddingFingerprints(tmp_path, clock)
-    use(shelf, "a")
+    fingerprints = EmbeddingFingerprints(tmp_path, clock)
+    use(fingerprints, "a")
     clock.now += timedelta(days=30)
-    use(shelf, "b")
+    use(fingerprints, "b")
     clock.now += KEPT
     assert EmbeddingFingerprints(tmp_path, clock).purge() == 0
     assert EmbeddingFingerprints(tmp_path, clock).open("a", 3).get(KEY) is not None
     clock.now += timedelta(seconds=1)
-    shelf = EmbeddingFingerprints(tmp_path, clock)
-    assert shelf.purge() == 1
-    assert shelf.open("a", 3).get(KEY) is None
-    assert shelf.open("b", 3).get(KEY) is not None
+    fingerprints = EmbeddingFingerprints(tmp_path, clock)
+    assert fingerprints.purge() == 1
+    assert fingerprints.open("a", 3).get(KEY) is None
+    assert fingerprints.open("b", 3).get(KEY) is not None
 
 
 def test_one_who_goes_back_may_come_again(tmp_path: Path) -> None:
     """A cache in use again is no longer counted as left; the other one is, from then on."""
     clock = Clock()
-    shelf = EmbeddingFingerprints(tmp_path, clock)
-    use(shelf, "a")
-    use(shelf, "b")
+    fingerprints = EmbeddingFingerprints(tmp_path, clock)
+    use(fingerprints, "a")
+    use(fingerprints, "b")
     clock.now += timedelta(days=6)
-    use(shelf, "a")
+    use(fingerprints, "a")
     clock.now += timedelta(days=6)
-    assert shelf.purge() == 0
+    assert fingerprints.purge() == 0
     clock.now += timedelta(days=2)
-    assert shelf.purge() == 1
-    assert shelf.open("a", 3).get(KEY) is not None
+    assert fingerprints.purge() == 1
+    assert fingerprints.open("a", 3).get(KEY) is not None
 
 
 def test_a_cache_that_was_never_used_is_kept_a_week_from_when_it_is_found(tmp_path: Path) -> None:
     """As one that was being filled when Home Assistant stopped."""
     clock = Clock()
-    shelf = EmbeddingFingerprints(tmp_path, clock)
-    use(shelf, "a")
-    shelf.open("half", 3).put(KEY, np.ones(3, np.float32))
+    fingerprints = EmbeddingFingerprints(tmp_path, clock)
+    use(fingerprints, "a")
+    fingerprints.open("half", 3).put(KEY, np.ones(3, np.float32))
     clock.now += timedelta(days=100)
     assert EmbeddingFingerprints(tmp_path, clock).purge() == 0
     clock.now += KEPT + timedelta(seconds=1)
@@ -109,10 +109,10 @@ def test_a_damaged_record_counts_as_none(tmp_path: Path, content: bytes) -> None
     clock = Clock()
     use(EmbeddingFingerprints(tmp_path, clock), "a")
     (tmp_path / RECORD).write_bytes(content)
-    shelf = EmbeddingFingerprints(tmp_path, clock)
-    assert shelf.in_use is None
-    assert shelf.purge() == 0
-    use(shelf, "a")
+    fingerprints = EmbeddingFingerprints(tmp_path, clock)
+    assert fingerprints.in_use is None
+    assert fingerprints.purge() == 0
+    use(fingerprints, "a")
     found = EmbeddingFingerprints(tmp_path, clock).in_use
     assert found
     assert found.fingerprint == "a"

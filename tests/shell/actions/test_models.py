@@ -12,7 +12,7 @@ from PIL import Image
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
 
-from custom_components.coral_imprint.actions import models as model_actions
+from custom_components.coral_imprint.classifiers import model_export
 from custom_components.coral_imprint.core.embedding import RuntimeUnavailable
 from custom_components.coral_imprint.extractors import model_files
 from tests.shell.classifiers.test_known_classes import SHARED, head_of, learner_of
@@ -108,7 +108,7 @@ async def test_without_litert_the_layer_in_the_file_is_compared(
     def missing(*_: Any) -> Any:
         raise RuntimeUnavailable("not installed")
 
-    monkeypatch.setattr(model_actions, "exported_answers", missing)
+    monkeypatch.setattr(model_export, "exported_answers", missing)
     answer = await act(hass, taught, "export_model")
     assert answer["agreement"] == {"percent": 100.0, "pictures": 12, "by": "layer"}
 
@@ -117,9 +117,9 @@ async def test_a_wrong_file_is_noticed(
     hass: HomeAssistant, taught: MockConfigEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The agreement is that of the file that was written."""
-    honest = vars(model_actions)["export_model"]
+    honest = vars(model_export)["export_model"]
     monkeypatch.setattr(
-        model_actions, "export_model", lambda extractor, weights, *rest: honest(extractor, weights[::-1].copy(), *rest)
+        model_export, "export_model", lambda extractor, weights, *rest: honest(extractor, weights[::-1].copy(), *rest)
     )
     assert (await act(hass, taught, "export_model"))["agreement"]["percent"] < 60
 
@@ -209,7 +209,7 @@ async def test_files_that_can_not_be_imported(
 async def test_the_classifier_network_itself_has_too_many_classes(
     hass: HomeAssistant, taught: MockConfigEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("custom_components.coral_imprint.actions.known_classes.MOST_IMPORTED", 9)
+    monkeypatch.setattr("custom_components.coral_imprint.classifiers.learning.network_classes.MOST_IMPORTED", 9)
     (models(hass) / "mine.txt").write_text("\n".join(f"thing {number}" for number in range(10)))
     with pytest.raises(ServiceValidationError) as caught:
         await act(hass, taught, "import_model", file="mine.tflite")

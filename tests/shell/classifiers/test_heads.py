@@ -87,12 +87,12 @@ async def test_what_is_taught_while_a_head_is_learned_is_not_lost(
     coordinator = engine.runtime_data.classifiers["gate_id"]
     for number, gate in enumerate(("closed", "open")):
         camera.show(gate, number)
-        await coordinator.async_capture(gate)
+        await coordinator.teaching.async_capture(gate)
     assert await hass.async_add_executor_job(begun.wait, 10)
     assert kind(engine) == "imprint", "which answers meanwhile"
-    await coordinator.async_change(lambda store: store.add_class("half"), "add_class")
+    await coordinator.teaching.async_add_class("half")
     camera.show("half", 5)
-    await coordinator.async_capture("half")
+    await coordinator.teaching.async_capture("half")
     go_on.set()
     await settled(hass)
     head = coordinator.learner.learned.head

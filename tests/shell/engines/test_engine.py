@@ -76,7 +76,7 @@ async def test_the_old_head_answers_until_the_new_one_is_ready(
         await coordinator.async_look()
     assert state(hass, "binary_sensor.gate_closed") == "on"
     camera.show("open", 10)
-    await coordinator.async_capture("open")
+    await coordinator.teaching.async_capture("open")
     assert state(hass, "binary_sensor.gate_open") == "on"
     assert workers() == 2
     go_on.set()

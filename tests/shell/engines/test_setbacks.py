@@ -153,7 +153,7 @@ async def test_what_is_taught_again_begins_to_be_learned_again(
     coordinator = engine.runtime_data.classifiers["gate_id"]
     for number, gate in enumerate(("closed", "open", "closed")):
         camera.show(gate, number)
-        await coordinator.async_capture(gate)
+        await coordinator.teaching.async_capture(gate)
         async with asyncio.timeout(10):
             # Each time anew, with what was taught meanwhile.
             while len(begun) <= number:

@@ -67,7 +67,7 @@ async def teach_without_waiting(hass: HomeAssistant, entry: MockConfigEntry, cam
     coordinator = entry.runtime_data.classifiers["gate_id"]
     for number, gate in enumerate(("closed", "open")):
         camera.show(gate, number)
-        await coordinator.async_capture(gate)
+        await coordinator.teaching.async_capture(gate)
     assert state(hass, "binary_sensor.gate_open") == "on"
 
 

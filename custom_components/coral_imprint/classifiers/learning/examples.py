@@ -22,6 +22,7 @@ from ...core.imprinting import (
     ExampleStore,
     HeadVersions,
     InUse,
+    Known,
     LearnedClass,
     Report,
     StoreFailed,
@@ -130,6 +131,16 @@ class Examples:
     async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT]) -> ResultT:
         """Change the store (classes, labels). Raises what the store raises."""
         return await self._hass.async_add_executor_job(change, self._store)
+
+    def add_known_class(self, label: str, known: Known, *, background: bool) -> LearnedClass:
+        """Add a class and what is known of it, or neither. Blocking; for `async_change`. Raises what the store raises."""
+        learned = self._store.add_class(label, background)
+        try:
+            self.known.add(learned.id, known, self._store.classes)
+        except StoreFailed:
+            self._store.remove_class(learned.id)
+            raise
+        return learned
 
     def sample(self, count: int, since: datetime | None) -> list[list[Example]]:
         """Return examples of each class captured since then (None: ever), ``count`` in all at most, spread over their order in time."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 import logging
-from typing import Final
+from typing import Any, Final
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant
 from homeassistant.util import dt as dt_util
@@ -114,6 +114,20 @@ class Learner:
     def classes(self) -> Mapping[str, LearnedClass]:
         """Classes by id, oldest first."""
         return self.examples.classes
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels by class id, oldest first."""
+        return {class_id: learned.label for class_id, learned in self.classes.items()}
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many examples each class has, by class id."""
+        return self.examples.counts()
+
+    def class_named(self, name: str) -> LearnedClass:
+        """Return the class of this label or id. Raises UnknownClass."""
+        return self.examples.class_named(name)
 
     @property
     def percent_embedded(self) -> int:
@@ -293,6 +307,14 @@ class Learner:
     def versions(self) -> list[Version]:
         """The heads that answered, newest first, as far as they are kept."""
         return self._versions.versions
+
+    def versions_as_dict(self) -> dict[str, Any]:
+        """Return what people are told of them, and which one was restored."""
+        labels = self.labels
+        return {
+            "versions": [version.as_dict(labels) for version in self.versions],
+            "restored": self.learned.restored,
+        }
 
     def _keep(self, learned: Learned, rows: TrainingSet) -> None:
         """Keep a head as a version. Blocking."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
+from typing import Any
 
 from homeassistant.util import dt as dt_util
 import numpy as np
@@ -26,6 +27,21 @@ class Reading:
     verdict: Verdict
     camera_problem: Problem | None = None
     """What is wrong with the camera; None where nothing is."""
+
+    def as_dict(self, labels: Mapping[str, str]) -> dict[str, Any]:
+        """Return it as people are told of it; ``labels`` are those of the classes that there are, by id."""
+        scores = self.scores
+        taught = [class_id for class_id in labels if scores and class_id in scores.cosine]
+        return {
+            "class": labels.get(self.verdict.current or ""),
+            "finding": self.verdict.finding.value,
+            "best": labels.get(scores.best or "") if scores else None,
+            "confidence": scores.confidence if scores else 0.0,
+            "scores": {labels[key]: scores.probability.get(key, 0.0) for key in taught} if scores else {},
+            "evidence": {labels[key]: scores.cosine[key] for key in taught} if scores else {},
+            "taken": self.taken.isoformat(),
+            "camera_problem": self.camera_problem.value if self.camera_problem else None,
+        }
 
 
 class Scorer:

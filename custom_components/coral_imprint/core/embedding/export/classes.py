@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 import zipfile
 import zlib
 
@@ -30,6 +30,11 @@ class NetworkClasses:
         words = text.casefold().split()
         found = enumerate(self.labels)
         return [(number, label) for number, label in found if all(word in label.casefold() for word in words)]
+
+    def as_dict(self, text: str = "") -> dict[str, Any]:
+        """Return what people are told of it: how many classes there are, and those that `search` finds."""
+        found = [{"number": number, "name": label} for number, label in self.search(text)]
+        return {"count": len(self.labels), "classes": found}
 
     def numbers(self, names: Sequence[str]) -> list[int]:
         """Return the numbers of several classes, as `number` does."""

@@ -67,6 +67,16 @@ class Version:
     size: int
     """Of the head, in bytes."""
 
+    def as_dict(self, labels: Mapping[str, str]) -> dict[str, Any]:
+        """Return what people are told of it; ``labels`` by class id."""
+        return {
+            "version": self.number,
+            "made": self.made.isoformat(),
+            "why": self.why,
+            "head": self.kind,
+            "examples": {labels.get(key, key): count for key, count in self.counts.items()},
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class _Pin:

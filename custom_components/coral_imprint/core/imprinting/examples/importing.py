@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 import hashlib
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..errors import StoreFailed
 from . import atomic, names
@@ -47,6 +47,16 @@ class ImportReport:
         self.skipped[skipped.reason] += 1
         if len(self.named) < SHOWN:
             self.named.append(skipped)
+
+    def as_dict(self, labels: Mapping[str, str]) -> dict[str, Any]:
+        """Return what people are told of it; ``labels`` by class id."""
+        return {
+            "added": {labels[class_id]: count for class_id, count in self.added.items() if class_id in labels},
+            "there_already": {labels[key]: count for key, count in self.there_already.items() if key in labels},
+            "classes": [learned.label for learned in self.made],
+            "skipped": dict(self.skipped),
+            "files": [{"file": one.name, "reason": one.reason} for one in self.named],
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,10 @@ class Change:
             return "example_relabelled"
         return "class_renamed" if self.before[0] != self.after[0] else "background_set"
 
+    def as_dict(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """Return what people are told of it: what kind, of what, when it was made; ``labels`` by class id."""
+        return {"change": self.kind, "of": labels.get(self.id, self.id), "made": self.at.isoformat()}
+
 
 @dataclass(frozen=True)
 class Step:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 import stat
-from typing import Final
+from typing import Any, Final
 import zipfile
 
 from ...errors import StoreFailed
@@ -29,6 +29,11 @@ class Written:
     """Examples that could not be read: removed by hand meanwhile, perhaps."""
     size: int
     """Of the file, in bytes."""
+
+    def as_dict(self, labels: Mapping[str, str]) -> dict[str, Any]:
+        """Return what people are told of it; ``labels`` by class id."""
+        counts = {labels[class_id]: count for class_id, count in self.counts.items() if class_id in labels}
+        return {"size": self.size, "examples": counts, "missing": self.missing}
 
 
 def write_archive(

@@ -1,4 +1,4 @@
-"""The action `export_model`: a classifier as one TFLite file, and what it gives up."""
+"""A classifier as one TFLite file, and what it gives up."""
 
 from dataclasses import dataclass, replace
 import logging
@@ -7,10 +7,8 @@ from typing import Any, Final
 
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.util import slugify
 import numpy as np
 
-from ..classifiers.coordinator import ClassifierCoordinator
 from ..const import COMPILED
 from ..core.embedding import (
     EmbeddingError,
@@ -27,7 +25,7 @@ from ..errors import core_errors_translated, translated
 from ..extractors.extractor_files import ExtractorFile, async_extractor_file
 from ..extractors.model_files import LABELS_SUFFIX, MODEL_SUFFIX, FileTooLarge, read_model, write_export
 from ..settings import cache_folder, models_folder
-from .paths import async_target
+from .coordinator import ClassifierCoordinator
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -47,12 +45,11 @@ class _ExportedHead:
     """Of the classifier's own head."""
 
 
-async def async_export(hass: HomeAssistant, classifier: ClassifierCoordinator, file: str | None) -> dict[str, Any]:
-    """Write a classifier's model and labels; return what an action answers. Raises HomeAssistantError.
+async def async_export_model(hass: HomeAssistant, classifier: ClassifierCoordinator, target: Path) -> dict[str, Any]:
+    """Write a classifier's model and labels; return what people are told of them. Raises HomeAssistantError.
 
-    ``file`` is a name without a suffix in the folder of exports, or a path that Home Assistant is allowed to use.
+    ``target`` is the path of the files without their suffixes.
     """
-    target = await async_target(hass, file or slugify(classifier.name), MODEL_SUFFIX)
     learned = classifier.learner.learned
     extractor = await async_extractor_file(hass, learned.lens)
     if learned.head is None or len(learned.head.classes) < 2:
