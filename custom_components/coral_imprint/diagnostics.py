@@ -12,12 +12,10 @@ from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.device_registry import DeviceEntry
 
 from .classifiers.coordinator import ClassifierCoordinator
-from .const import COMPILED, DOMAIN
+from .const import COMPILED, DOMAIN, RUNTIME_REMOTE
 from .core.embedding import BUILTIN, CATALOGUE, PictureEmbedder
-from .core.embedding.edgetpu import EdgeTPUEmbedder
 from .engines.engine import Engine, EngineConfigEntry
 from .extractors.litert import litert_state
-from .extractors.remote import ServerEmbedder
 from .settings import EngineSettings
 
 _OWN: Final = "own"
@@ -100,16 +98,14 @@ def _engine(engine: Engine) -> dict[str, Any]:
         "counts": engine.statistics.counts,
         "errors": engine.error_counts.as_dict(),
     }
-    if isinstance(embedder, ServerEmbedder):
-        found |= embedder.diagnostics()
-    if isinstance(embedder, EdgeTPUEmbedder):
-        found["edgetpu"] = _scrubbed(embedder.diagnostics(), _names(engine.settings))
-    return found
+    if embedder.connected is None:
+        return found | embedder.diagnostics()
+    return found | {"edgetpu": _scrubbed(embedder.diagnostics(), _names(engine.settings))}
 
 
 def _identity(embedder: PictureEmbedder) -> str:
     """Return the digest that tells an extractor; that of a server's begins with its name there."""
-    return embedder.extractor.rpartition("-")[2] if isinstance(embedder, ServerEmbedder) else embedder.extractor
+    return embedder.extractor.rpartition("-")[2] if embedder.runtime == RUNTIME_REMOTE else embedder.extractor
 
 
 def _fingerprint(embedder: PictureEmbedder, fingerprint: str) -> str:

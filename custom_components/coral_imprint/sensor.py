@@ -16,7 +16,6 @@ from homeassistant.helpers.typing import StateType
 from .classifiers.coordinator import ClassifierCoordinator
 from .classifiers.looking.health import Problem
 from .const import DOMAIN, MODEL_ENGINE
-from .core.embedding.edgetpu import edgetpu_embedder as edgetpu
 from .engines.engine import Engine, EngineConfigEntry
 from .entity import ClassEntity, ClassifierEntity, async_setup_classes, async_setup_described
 from .extractors.choices import title
@@ -177,8 +176,7 @@ def _odd_examples(coordinator: ClassifierCoordinator) -> list[dict[str, str]]:
 
 def _likeness(engine: Engine) -> dict[str, StateType]:
     """Return how alike an Edge TPU and its twin on the CPU are, once that is known."""
-    embedder = engine.embedder
-    likeness = embedder.likeness if isinstance(embedder, edgetpu.EdgeTPUEmbedder) else None
+    likeness = engine.embedder.likeness
     return {"likeness": round(likeness.mean, 4)} if likeness else {}
 
 

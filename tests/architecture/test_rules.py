@@ -43,12 +43,10 @@ DISK_DOORS = {
     "core/embedding/edgetpu/process_pipes.py",  # opens the pipe to the server's process
     "core/embedding/devices.py",  # looks for Edge TPUs in sysfs
     "core/embedding/edgetpu/private_folder.py",  # makes the folder of the server's socket
-    "core/embedding/remote/model_notes.py",  # notes what servers' models were
     "core/embedding/serving/auth.py",  # reads the token
     "core/embedding/serving/listening.py",  # makes and removes the socket
     "core/embedding/serving/models.py",  # reads extractors
-    "core/embedding/edgetpu/twins.py",  # notes how alike twins are
-    "core/embedding/runtimes/proofs.py",  # notes that a runtime agreed with another one
+    "core/embedding/notes.py",  # notes that spare a comparison at the next start
     "core/embedding/runtimes/selftest.py",  # reads its references
     "extractors/model_files.py",  # models and labels that the user names
     "actions/pictures.py",  # reads the picture that the user names

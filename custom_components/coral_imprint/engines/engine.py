@@ -23,7 +23,6 @@ from ..core.embedding import (
     SelfTestFailed,
     errors as embedding_errors,
 )
-from ..core.embedding.edgetpu import edgetpu_embedder as edgetpu
 from ..core.imprinting import StoreFailed, bin_whole, purge
 from ..error_counts import ErrorCounts
 from ..extractors.choices import Source, async_provide, async_source_of, title
@@ -167,7 +166,7 @@ class Engine:
                 await self._async_install_litert()
                 await self._async_use(source)
             except EmbeddingError as err:
-                if self.settings.is_edgetpu and isinstance(self.embedder, edgetpu.EdgeTPUEmbedder):
+                if self.settings.is_edgetpu and self.embedder.connected is not None:
                     # The one that is open may hold the device: it makes way, for the next attempt to succeed.
                     await self._async_use_builtin()
                     await self._async_let_follow()
@@ -208,13 +207,12 @@ class Engine:
         """Whether the engine's Edge TPU answers; None for engines on something else."""
         if not self.settings.is_edgetpu:
             return None
-        return isinstance(self.embedder, edgetpu.EdgeTPUEmbedder) and self.embedder.connected
+        return bool(self.embedder.connected)
 
     @callback
     def _device_changed(self) -> None:
         """Tell that another embedder is used, or that its device came or went."""
-        embedder = self.embedder
-        self._watch.follow(embedder.connected if isinstance(embedder, edgetpu.EdgeTPUEmbedder) else None)
+        self._watch.follow(self.embedder.connected)
         for listener in list(self._listeners):
             listener()
 

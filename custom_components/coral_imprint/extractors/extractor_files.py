@@ -5,29 +5,23 @@ published one, or a copy of the user's own.
 """
 
 from dataclasses import dataclass
-import hashlib
 import logging
 from pathlib import Path
-from typing import Final
 
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.util import raise_if_invalid_filename
 
-from ..const import COMPILED, RUNTIME_EDGETPU
-from ..core.embedding import BUILTIN, CATALOGUE, DownloadError, EmbeddingError, Extractor, find_file
-from ..core.embedding.edgetpu import EdgeTPUEmbedder
+from ..const import COMPILED, RUNTIME_EDGETPU, RUNTIME_REMOTE
+from ..core.embedding import BUILTIN, CATALOGUE, DownloadError, EmbeddingError, Extractor, PictureEmbedder, find_file
 from ..errors import as_home_assistant_error, translated
 from ..settings import EngineSettings, cache_folder, models_folder
 from .choices import TwinFiles, async_provide, async_source, async_source_of, title
 from .downloads import async_fetch
 from .lens import Lens
 from .model_files import MODEL_SUFFIX, FileTooLarge, read_model
-from .remote import ServerEmbedder
 
 _LOGGER = logging.getLogger(__name__)
-
-_IDENTITY_LENGTH: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +34,6 @@ class ExtractorFile:
     """What it is in the catalogue; None for a user's own."""
 
 
-def identity(data: bytes) -> str:
-    """Return how embedders call the extractor in a file: the beginning of its SHA-256."""
-    return hashlib.sha256(data).hexdigest()[:_IDENTITY_LENGTH]
-
-
 async def async_extractor_file(hass: HomeAssistant, lens: Lens, *, fetch: bool = True) -> ExtractorFile:
     """Return the file of a lens's extractor.
 
@@ -54,10 +43,10 @@ async def async_extractor_file(hass: HomeAssistant, lens: Lens, *, fetch: bool =
     embedder = lens.embedder
     if embedder.extractor == BUILTIN:
         raise translated(ServiceValidationError, "extractor_is_no_file")
-    if isinstance(embedder, ServerEmbedder):
-        return await _async_of_server(hass, lens, embedder, fetch)
-    if isinstance(embedder, EdgeTPUEmbedder):
-        return await _async_twin(hass, lens, embedder, fetch)
+    if embedder.runtime == RUNTIME_REMOTE:
+        return await _async_of_server(hass, lens, fetch)
+    if embedder.connected is not None:
+        return await _async_twin(hass, lens, fetch)
     path = await async_source(hass, lens.extractor)
     return await _async_read(hass, lens, Path(path or ""))
 
@@ -66,7 +55,7 @@ async def _async_read(hass: HomeAssistant, lens: Lens, opened: Path, twin: Path 
     """Read the file that was opened, or its twin, and make sure that the opened one is still the same."""
     try:
         data = await hass.async_add_executor_job(read_model, opened)
-        if identity(data) != lens.embedder.extractor:
+        if not lens.embedder.is_model(data, proofs=cache_folder(hass)):
             raise _gone(lens)
         if twin is not None:
             data = await hass.async_add_executor_job(read_model, twin)
@@ -79,9 +68,10 @@ def _gone(lens: Lens, err: OSError | FileTooLarge | None = None) -> HomeAssistan
     return translated(HomeAssistantError, "extractor_gone", err, extractor=title(lens.extractor))
 
 
-async def _async_twin(hass: HomeAssistant, lens: Lens, embedder: EdgeTPUEmbedder, fetch: bool) -> ExtractorFile:
+async def _async_twin(hass: HomeAssistant, lens: Lens, fetch: bool) -> ExtractorFile:
     """Return the CPU's file of an extractor that an Edge TPU executes."""
-    if embedder.likeness is not None and not embedder.likeness.may_share:
+    likeness = lens.embedder.likeness
+    if likeness is not None and not likeness.may_share:
         raise translated(ServiceValidationError, "twin_differs", extractor=title(lens.extractor))
     settings = EngineSettings(extractor=lens.extractor, runtime=RUNTIME_EDGETPU)
     try:
@@ -93,8 +83,9 @@ async def _async_twin(hass: HomeAssistant, lens: Lens, embedder: EdgeTPUEmbedder
     return await _async_read(hass, lens, files.compiled, files.twin)
 
 
-async def _async_of_server(hass: HomeAssistant, lens: Lens, embedder: ServerEmbedder, fetch: bool) -> ExtractorFile:
+async def _async_of_server(hass: HomeAssistant, lens: Lens, fetch: bool) -> ExtractorFile:
     """Return a file that is seen to be the servers' model: a published one, or a copy of the user's under the model's name."""
+    embedder = lens.embedder
     name = lens.extractor.removesuffix(MODEL_SUFFIX).removesuffix(COMPILED)
     likely = await hass.async_add_executor_job(embedder.likely, CATALOGUE.values())
     if name in CATALOGUE and CATALOGUE[name] not in likely:
@@ -128,7 +119,7 @@ async def _async_published(hass: HomeAssistant, published: Extractor, fetch: boo
     return await hass.async_add_executor_job(find_file, published.file, folders)
 
 
-def _same(path: Path, embedder: ServerEmbedder, proofs: Path) -> bytes | None:
+def _same(path: Path, embedder: PictureEmbedder, proofs: Path) -> bytes | None:
     """Return a file's content where it is the servers' model. Blocking. Raises OSError, FileTooLarge."""
     data = read_model(path)
     try:

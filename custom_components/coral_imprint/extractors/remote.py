@@ -74,6 +74,16 @@ class ServerEmbedder:
         return self._remote.diagnostics()
 
     @property
+    def connected(self) -> None:
+        """Without a device."""
+        return
+
+    @property
+    def likeness(self) -> None:
+        """Without a twin."""
+        return
+
+    @property
     def length(self) -> int:
         """Length of the embedding."""
         return self._remote.length

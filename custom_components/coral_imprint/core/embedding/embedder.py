@@ -1,12 +1,12 @@
 """Picture → unit vector: decode, region, network, layout, one join."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-import hashlib
 from pathlib import Path
 import time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from .errors import ModelError, NotAPicture, RuntimeUnavailable
 from .pictures import layout
 from .pictures.decoding import WHOLE, Region
-from .preparation import FrameTimes, Seen, Wanted, fingerprint, prepare_changed
+from .preparation import FrameTimes, Seen, Wanted, file_identity, fingerprint, prepare_changed
+from .published.catalogue import Extractor
 from .runtimes.choice import Choice, choose_runtime
 from .runtimes.runtime import Runtime, RuntimeChoice
 
@@ -45,6 +46,28 @@ class Embedder:
         self.times = FrameTimes()
         """How long the last pictures took."""
         self._closed = False
+
+    @property
+    def connected(self) -> None:
+        """Without a device."""
+        return
+
+    @property
+    def likeness(self) -> None:
+        """Without a twin."""
+        return
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Return what is to be said of servers and devices: nothing."""
+        return {}
+
+    def likely(self, extractors: Iterable[Extractor]) -> list[Extractor]:
+        """Return the published extractor of this file."""
+        return [one for one in extractors if (one.file.sha256 or "").startswith(self.extractor)]
+
+    def is_model(self, data: bytes, *, proofs: Path) -> bool:
+        """Return whether a file is the one that was opened."""
+        return file_identity(data) == self.extractor
 
     @property
     def runtime(self) -> str:
@@ -163,7 +186,7 @@ def _open(
         return BUILTIN, None, Choice("builtin")
     data = _read_model(Path(extractor))
     opened, choice = choose_runtime(data, runtime, threads, strict=strict, proofs=proofs)
-    return hashlib.sha256(data).hexdigest()[:16], opened, choice
+    return file_identity(data), opened, choice
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
 """What turns pictures into unit vectors, wherever it does: the face of every embedder."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +10,16 @@ from numpy.typing import NDArray
 from .errors import NotAPicture
 from .pictures.decoding import WHOLE, Region
 from .preparation import FrameTimes, Seen, Wanted
+from .published.catalogue import Extractor
 from .runtimes.choice import Choice
+
+if TYPE_CHECKING:
+    # Only engines on an Edge TPU load what is about one.
+    from .edgetpu.twins import Likeness
 
 
 class PictureEmbedder(Protocol):
-    """An extractor at work: in this process (`Embedder`) or on servers (`RemoteEmbedder`)."""
+    """An extractor at work: in this process (`Embedder`), on servers (`RemoteEmbedder`) or a device (`EdgeTPUEmbedder`)."""
 
     @property
     def extractor(self) -> str:
@@ -42,6 +48,26 @@ class PictureEmbedder(Protocol):
     @property
     def length(self) -> int:
         """Length of the embedding."""
+
+    @property
+    def connected(self) -> bool | None:
+        """Whether the device answers; None where it uses none."""
+
+    @property
+    def likeness(self) -> "Likeness | None":
+        """How alike the device and its twin on the CPU are; None before that is known, and where there are no two."""
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Return how the servers or the device are, without addresses; empty where there is neither."""
+
+    def likely(self, extractors: Iterable[Extractor]) -> list[Extractor]:
+        """Return the published extractors that this one may be, the likeliest first."""
+
+    def is_model(self, data: bytes, *, proofs: Path) -> bool:
+        """Return whether a TFLite file is the extractor that was opened. Blocking.
+
+        ``proofs`` is a folder for notes that runtimes agree. Raises EmbeddingError where the file can't be used here.
+        """
 
     def fingerprint(self, region: Region = WHOLE) -> str:
         """All that an embedding depends on: vectors of different fingerprints must never meet."""

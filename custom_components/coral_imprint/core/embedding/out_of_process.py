@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,11 @@ from .errors import NotAPicture, RuntimeUnavailable
 from .pictures import layout
 from .pictures.decoding import WHOLE, Region
 from .preparation import FrameTimes, Prepared, Seen, Wanted, embed_each, fingerprint, prepare_changed
+from .published.catalogue import Extractor
 from .runtimes.choice import Choice
+
+if TYPE_CHECKING:
+    from .edgetpu.twins import Likeness
 
 
 class OutOfProcessEmbedder(ABC):
@@ -29,12 +34,27 @@ class OutOfProcessEmbedder(ABC):
         """How the runtime came to be used."""
         self.frames = 0
         """Pictures embedded so far, however many regions of each."""
+        self.likeness: Likeness | None = None
+        """How alike a device and its twin are; None before that is known, and where there are no two."""
         self._size = size
         self._network_length = length
         self._worker = worker
         self.times = FrameTimes()
         """How long the last pictures took."""
         self._closed = False
+
+    @property
+    def connected(self) -> bool | None:
+        """Whether the device answers; None where it uses none."""
+        return None
+
+    @abstractmethod
+    def diagnostics(self) -> dict[str, Any]:
+        """Return how what executes the network is."""
+
+    @abstractmethod
+    def likely(self, extractors: Iterable[Extractor]) -> list[Extractor]:
+        """Return the published extractors that this one may be, the likeliest first."""
 
     @property
     def ms(self) -> float | None:

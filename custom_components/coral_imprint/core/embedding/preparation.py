@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+import hashlib
 import math
 import statistics
 from typing import Final, NamedTuple
@@ -101,6 +102,11 @@ def prepare_changed(picture: bytes, wanted: Sequence[Wanted], network: tuple[int
         else:
             prepared.append(Prepared(pixels, layout.describe(small), seen, condition))
     return prepared
+
+
+def file_identity(data: bytes) -> str:
+    """Return how embedders call the extractor in a file: 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def fingerprint(extractor: str, runtime: str, region: Region, *, network: bool) -> str:

@@ -1,7 +1,7 @@
 """Picture → unit vector by an Edge TPU of this machine, in a process of its own; by its twin on the CPU while it is gone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from ..errors import EmbeddingError, ModelError, RuntimeUnavailable, UnsupportedModel
 from ..network.graph import only_vector, read_graph
 from ..out_of_process import OutOfProcessEmbedder
+from ..preparation import file_identity
+from ..published.catalogue import Extractor
 from ..runtimes.choice import choose_runtime
 from ..runtimes.runtime import Runtime, RuntimeChoice
 from ..serving.models import ModelFile, read_model_file
@@ -71,8 +73,6 @@ class EdgeTPUEmbedder(OutOfProcessEmbedder):
         super().__init__(network.file.sha256[:16], network.size, network.length, worker)
         self.by_twin = 0
         """Regions of pictures that the CPU embedded."""
-        self.likeness: Likeness | None = None
-        """How alike the device and its twin are; None before that is known, and without a twin."""
         self._child = child
         self._fallback = fallback
 
@@ -80,6 +80,14 @@ class EdgeTPUEmbedder(OutOfProcessEmbedder):
     def connected(self) -> bool:
         """Whether the device answers."""
         return self._fallback.connected
+
+    def likely(self, extractors: Iterable[Extractor]) -> list[Extractor]:
+        """Return the published extractor whose compiled file this is."""
+        return [one for one in extractors if one.edgetpu and (one.edgetpu.sha256 or "").startswith(self.extractor)]
+
+    def is_model(self, data: bytes, *, proofs: Path) -> bool:
+        """Return whether a compiled file is the one that was opened."""
+        return file_identity(data) == self.extractor
 
     def diagnostics(self) -> dict[str, Any]:
         """Return how the device, its process and its twin are."""

@@ -5,23 +5,19 @@ turning the network's part of real pictures' embeddings at random (`SHARED_MEAN`
 """
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 import hashlib
 import json
-import logging
 from pathlib import Path
-import secrets
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SelfTestFailed
+from ..notes import read_note, write_note
 from ..pictures import test_pictures
 from .fallback import Embeds
-
-_LOGGER = logging.getLogger(__name__)
 
 SHARED_MEAN: Final = 0.99
 """Mean cosine from which embeddings may meet. At 0.99, a picture's similarity with its own class falls by 0.006, a sixth of how far
@@ -82,8 +78,8 @@ class Pair:
     def noted(self, folder: Path) -> Likeness | None:
         """Return what was noted; None where nothing was, or nothing that can be read. Blocking."""
         try:
-            cosines = json.loads(self._path(folder).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            cosines = json.loads(read_note(self._path(folder)) or b"null")
+        except ValueError:
             return None
         if not isinstance(cosines, list) or len(cosines) != len(test_pictures.NAMES):
             return None
@@ -93,16 +89,7 @@ class Pair:
 
     def note(self, folder: Path, likeness: Likeness) -> None:
         """Note a likeness. Where that fails, the two are compared again. Blocking."""
-        path = self._path(folder)
-        temporary = path.with_suffix(f".{secrets.token_hex(4)}")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(likeness.cosines), encoding="utf-8")
-            temporary.replace(path)
-        except OSError as error:
-            _LOGGER.debug("%s could not be written: %s", path, error)
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        write_note(self._path(folder), json.dumps(likeness.cosines).encode())
 
 
 async def compare(one: Embeds, other: Embeds, size: tuple[int, int]) -> Likeness:

@@ -3,23 +3,20 @@
 The embeddings are kept, not just their digest: the same model's next ones may be rounded in other ways.
 """
 
-from contextlib import suppress
 import hashlib
 from io import BytesIO
 import logging
-import os
 from pathlib import Path
-import tempfile
 
 import numpy as np
 
+from ..notes import list_notes, read_note, remove_note, write_note
 from ..pictures import test_pictures
 from .identity import Probe
 
 _LOGGER = logging.getLogger(__name__)
 
 _SUFFIX = ".probe.npy"
-_MOST_BYTES = 16 << 20
 _KEPT = 16
 """Probes per model's name, the last ones."""
 
@@ -33,56 +30,29 @@ def identity(folder: Path | None, model: str, probe: Probe) -> str:
     if folder is None:
         return probe.id
     prefix = hashlib.sha256(f"{test_pictures.VERSION} {model}".encode()).hexdigest()[:24]
-    noted = _noted(folder, prefix)
+    noted = list_notes(folder, f"{prefix}-*{_SUFFIX}")
     for path in noted:
         if (known := _read(path)) is not None and probe.same(known):
             return path.name[len(prefix) + 1 : -len(_SUFFIX)]
-    _write(folder, f"{prefix}-{probe.id}{_SUFFIX}", probe)
+    write_note(folder / f"{prefix}-{probe.id}{_SUFFIX}", _packed(probe))
     for path in noted[: max(0, len(noted) + 1 - _KEPT)]:
-        with suppress(OSError):
-            path.unlink()
+        remove_note(path)
     return probe.id
-
-
-def _noted(folder: Path, prefix: str) -> list[Path]:
-    """Return the notes about models of a name, the oldest first."""
-    try:
-        return sorted(folder.glob(f"{prefix}-*{_SUFFIX}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    except OSError as error:
-        _LOGGER.debug("%s could not be listed: %s", folder, error)
-        return []
 
 
 def _read(path: Path) -> Probe | None:
     """Return a noted probe, None where the file is none."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return None
-        units = np.load(BytesIO(path.read_bytes()), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        _LOGGER.debug("%s could not be read: %s", path, error)
+        units = np.load(BytesIO(read_note(path) or b""), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        _LOGGER.debug("%s is no note: %s", path, error)
         return None
     if units.dtype != np.float32 or units.ndim != 2 or not units.size or not np.isfinite(units).all():
         return None
     return Probe(units)
 
 
-def _write(folder: Path, name: str, probe: Probe) -> None:
-    """Write a note. Where that fails, the model's identity holds as long as its server rounds the same."""
+def _packed(probe: Probe) -> bytes:
     stream = BytesIO()
     np.save(stream, probe.units, allow_pickle=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=name)
-    except OSError as error:
-        _LOGGER.debug("%s could not be written: %s", folder / name, error)
-        return
-    path = Path(temporary)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(stream.getvalue())
-        path.replace(folder / name)
-    except OSError as error:
-        _LOGGER.debug("%s could not be written: %s", folder / name, error)
-        with suppress(OSError):
-            path.unlink()
+    return stream.getvalue()
