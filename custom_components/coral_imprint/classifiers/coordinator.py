@@ -21,7 +21,8 @@ from ..errors import as_update_failed, core_errors_translated, translated
 from ..extractors.lens import Lens
 from ..settings import ClassifierSettings, stays_above_enter, with_options
 from .archives import async_write_archive
-from .learning.learner import Learned, Learner
+from .learning.learned import Learned
+from .learning.learner import Learner
 from .learning.refiner import Refiner
 from .looking.camera_monitor import CameraMonitor
 from .looking.change_gate import ChangeGate

@@ -14,7 +14,7 @@ from homeassistant.core import CoreState, HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.coral_imprint.classifiers.learning import learner as learner_module
+from custom_components.coral_imprint.classifiers.learning import refiner as refiner_module
 from custom_components.coral_imprint.core.imprinting import KINDS, choose
 from tests.shell.conftest import DOMAIN, FakeCamera, act, classifier_data, decide, settled, state, teach
 
@@ -58,7 +58,7 @@ async def test_the_user_may_fix_the_kind(
 def choose_anew(entry: MockConfigEntry) -> str:
     """Return the kind that the examples speak for."""
     learner = entry.runtime_data.classifiers["gate_id"].learner
-    rows = learner.examples.rows(learner._cache)
+    rows = learner.examples.training_set(learner._cache)
     assert all(len(set(occasions)) == 4 for occasions in rows.occasions.values())
     return str(choose(rows.vectors, rows.occasions).head.kind)
 
@@ -83,7 +83,7 @@ async def test_what_is_taught_while_a_head_is_learned_is_not_lost(
         assert go_on.wait(10)
         return choose(*args, **options)
 
-    monkeypatch.setattr(learner_module, "choose", slow)
+    monkeypatch.setattr(refiner_module, "choose", slow)
     coordinator = engine.runtime_data.classifiers["gate_id"]
     for number, gate in enumerate(("closed", "open")):
         camera.show(gate, number)
@@ -148,7 +148,7 @@ async def test_heads_are_refined_after_the_start_and_one_after_the_other(
         under_way.pop()
         return found
 
-    monkeypatch.setattr(learner_module, "choose", counted)
+    monkeypatch.setattr(refiner_module, "choose", counted)
     assert await hass.config_entries.async_unload(taught.entry_id)
     hass.set_state(CoreState.starting)
     assert await hass.config_entries.async_setup(taught.entry_id)

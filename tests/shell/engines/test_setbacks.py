@@ -13,6 +13,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.coral_imprint.classifiers.learning import known_classes as known_module
 from custom_components.coral_imprint.classifiers.learning.learner import Learner
+from custom_components.coral_imprint.classifiers.learning.refiner import Refiner
 from custom_components.coral_imprint.core.embedding import Embedder, EmbeddingError
 from custom_components.coral_imprint.core.imprinting import EmbeddingCache, Imprint, StoreFailed
 from custom_components.coral_imprint.engines import advisor
@@ -50,10 +51,10 @@ async def test_learning_that_fails_leaves_the_imprint(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def fail(_self: Learner) -> None:
+    async def fail(_self: Refiner) -> None:
         full()
 
-    monkeypatch.setattr(Learner, "async_refine", fail)
+    monkeypatch.setattr(Refiner, "async_refine", fail)
     await teach(hass, engine, camera, "closed", "open")
     assert "Gate: the imprint could not be refined: No space left" in caplog.text
     assert state(hass, "sensor.gate_class") == "open"
@@ -145,11 +146,11 @@ async def test_what_is_taught_again_begins_to_be_learned_again(
 ) -> None:
     begun: list[asyncio.Event] = []
 
-    async def slow(_self: Learner) -> None:
+    async def slow(_self: Refiner) -> None:
         begun.append(asyncio.Event())
         await begun[-1].wait()
 
-    monkeypatch.setattr(Learner, "async_refine", slow)
+    monkeypatch.setattr(Refiner, "async_refine", slow)
     coordinator = engine.runtime_data.classifiers["gate_id"]
     for number, gate in enumerate(("closed", "open", "closed")):
         camera.show(gate, number)

@@ -242,7 +242,7 @@ class Examples:
         for example in self._store.examples()[-count:]:
             await lens.embed(await self._hass.async_add_executor_job(self._store.read, example))
 
-    def rows(self, cache: EmbeddingCache) -> TrainingSet:
+    def training_set(self, cache: EmbeddingCache) -> TrainingSet:
         """Return the examples whose embeddings are at hand. Copies all of them: blocking."""
         return by_class([(one, row) for one in self._store.examples() if (row := cache.get(one.key)) is not None])
 

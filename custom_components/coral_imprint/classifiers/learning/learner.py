@@ -6,18 +6,17 @@ Teaching changes it one step at a time (a lock); looking only reads `Learner.lea
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 import logging
 from typing import Any, Final
 
-from homeassistant.core import CALLBACK_TYPE, HomeAssistant
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.embedding import BUILTIN
 from ...core.imprinting import (
-    Bank,
     EmbeddingCache,
     Evaluation,
     Example,
@@ -27,54 +26,23 @@ from ...core.imprinting import (
     LearnedClass,
     Odd,
     Plausibility,
-    Rules,
     StoreFailed,
     Thresholds,
     TrainingSet,
     Version,
-    as_rules,
-    choose,
-    fit_plausibility,
 )
-from ...extractors.clutter_bank import async_draw_foreign, async_make_bank
+from ...extractors.clutter_bank import async_draw_foreign
 from ...extractors.lens import Lens
 from ...settings import ClassifierSettings
 from .examples import Examples, batches
-from .expectations import as_decided, evaluate_head, expect, learn_thresholds, review
+from .expectations import as_decided, evaluate_head, expect
 from .head_versions import keep_head, load_head
+from .learned import Learned, Progress
+from .novelty import Novelty
 
 _LOGGER = logging.getLogger(__name__)
 
 _VERSIONS_FOLDER: Final = ".heads"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the examples are embedded for the lens that is to be used next."""
-
-    done: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What looks are answered by; never changes."""
-
-    lens: Lens
-    """What looks go through."""
-    head: Head | None = None
-    """None while no example is embedded."""
-    plausibility: Plausibility | None = None
-    """What a look has to be near to. None while the bank isn't ready, where nothing is to be rejected, and for the built-in
-    extractor, whose embeddings don't tell foreign pictures well enough."""
-    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
-    """By class id, for the budget of false alarms; empty without one, and until they are learned."""
-    restored: int | None = None
-    """The version that the user restored; None where the examples answer."""
-
-    def rules(self, rules: Rules) -> Rules:
-        """Return the decision's rules with the thresholds that were learned."""
-        return replace(rules, per_class=as_rules(rules, self.thresholds)) if self.thresholds else rules
 
 
 class Learner:
@@ -100,8 +68,8 @@ class Learner:
         self._versions: HeadVersions
         self._cache: EmbeddingCache
         self.learned: Learned
-        self._bank: tuple[str, Bank] | None = None
-        """The fingerprint that the bank belongs to, and the bank."""
+        self.novelty = Novelty(hass)
+        """What tells pictures of something that was never taught."""
         self.progress: Progress | None = None
         """None while no other lens is being prepared."""
         self.to_review: tuple[Odd, ...] | None = None
@@ -224,13 +192,18 @@ class Learner:
     def _imprint(self, lens: Lens, cache: EmbeddingCache) -> Learned:
         """Imprint from the embeddings at hand, which are those in use from then on. Blocking."""
         self.examples.settle(lens, cache)
-        rows = self.examples.rows(cache)
+        rows = self.examples.training_set(cache)
         if (head := self.examples.known.imprint(rows, lens, self.classes)) is None:
             return Learned(lens)
-        learned = Learned(lens, head, self._fit_plausibility(lens, rows) if rows.covers(head.classes) else None)
+        plausibility = self._plausibility(lens, rows) if rows.covers(head.classes) else None
+        learned = Learned(lens, head, plausibility)
         pinned = self._versions.pinned(self.examples.taught)
         restored = load_head(self._versions, pinned, lens.fingerprint, self.settings.name)
         return replace(learned, head=restored, restored=pinned.number) if pinned and restored else learned
+
+    def _plausibility(self, lens: Lens, rows: TrainingSet) -> Plausibility | None:
+        """Return what a look has to be near to, where that is wanted and the lens's bank is at hand. Blocking."""
+        return self.novelty.fit(lens, rows) if self.settings.reject_foreign else None
 
     def _opened(self, lens: Lens, cache: EmbeddingCache) -> Learned:
         """Imprint; answer by the head that did before, where it was learned from the same. Blocking."""
@@ -247,59 +220,37 @@ class Learner:
         self.learned = learned
         self._on_imprinted()
 
-    # --- refine --------------------------------------------------------------------------------------------------
+    # --- for refinement ------------------------------------------------------------------------------------------
 
-    async def async_refine(self) -> None:
-        """Learn what is plausible, the kind of head that the user fixed or that the examples speak for, and thresholds.
+    async def async_training_set(self) -> TrainingSet:
+        """Return the examples whose embeddings are at hand."""
+        return await self._hass.async_add_executor_job(self.examples.training_set, self._cache)
 
-        Takes up to some seconds in a thread. What was imprinted meanwhile is left alone: it is refined next. Raises
-        EmbeddingError, StoreFailed.
-        """
-        learned = self.learned
-        if learned.head is None:
-            self.to_review = ()
-            return
-        rows = await self._hass.async_add_executor_job(self.examples.rows, self._cache)
-        if self.learned is not learned:
-            return
-        if learned.restored is None:
-            refined = await self._hass.async_add_executor_job(self._refine, learned, rows)
-            if self.learned is not learned:
-                return
-            self.learned = learned = refined
-            await self._hass.async_add_executor_job(self._keep, learned, rows)
-        self.to_review = await self._hass.async_add_executor_job(review, learned.head, rows)
-        self._on_progress()
-        if self._wants_bank(learned) and learned.head and rows.covers(learned.head.classes):
-            self._bank = (learned.lens.fingerprint, await async_make_bank(self._hass, learned.lens))
-            plausibility = await self._hass.async_add_executor_job(self._fit_plausibility, learned.lens, rows)
-            if self.learned is learned:
-                self.learned = replace(learned, plausibility=plausibility)
+    def replace_learned(self, before: Learned, after: Learned) -> bool:
+        """Answer by something else, unless what was learned is not ``before`` any more; return whether it is done."""
+        if self.learned is not before:
+            return False
+        self.learned = after
+        return True
 
-    def _refine(self, learned: Learned, rows: TrainingSet) -> Learned:
-        """Learn a better head where there is one, and its thresholds. Blocking."""
-        kind, head = self.settings.head, learned.head
-        if head and kind != head.kind and len(rows.vectors) > 1 and rows.covers(head.classes):
-            chosen = choose(rows.vectors, rows.occasions, kind)
-            # Where the examples can't say which kind is better, none is changed to unasked.
-            if kind is not None or chosen.validations:
-                head = chosen.head
-        return replace(
-            learned, head=head, thresholds=learn_thresholds(head, rows, self.settings, self._background) if head else {}
+    def keep_version(self, learned: Learned, rows: TrainingSet) -> None:
+        """Keep a head, learned from these examples, as a version. Blocking."""
+        assert learned.head
+        taught, name = self.examples.taught, self.settings.name
+        keep_head(
+            self._versions, learned.head, learned.lens.fingerprint, rows=rows, taught=taught, why=self._why, name=name
         )
 
+    @callback
+    def async_reviewed(self, odd: tuple[Odd, ...]) -> None:
+        """Take in which examples the others speak against."""
+        self.to_review = odd
+        self._on_progress()
+
     @property
-    def _background(self) -> frozenset[str]:
+    def background(self) -> frozenset[str]:
+        """Ids of the classes that mean there is nothing to report."""
         return frozenset(one.id for one in self.classes.values() if one.background)
-
-    def _wants_bank(self, learned: Learned) -> bool:
-        return self.settings.reject_foreign and not learned.plausibility and learned.lens.embedder.runtime != BUILTIN
-
-    def _fit_plausibility(self, lens: Lens, rows: TrainingSet) -> Plausibility | None:
-        """Learn what is plausible, where the lens's bank is at hand. Blocking."""
-        if not self.settings.reject_foreign or self._bank is None or self._bank[0] != lens.fingerprint:
-            return None
-        return fit_plausibility(rows.vectors, self._bank[1], rows.occasions)
 
     # --- versions ------------------------------------------------------------------------------------------------
 
@@ -315,14 +266,6 @@ class Learner:
             "versions": [version.as_dict(labels) for version in self.versions],
             "restored": self.learned.restored,
         }
-
-    def _keep(self, learned: Learned, rows: TrainingSet) -> None:
-        """Keep a head as a version. Blocking."""
-        assert learned.head
-        taught, name = self.examples.taught, self.settings.name
-        keep_head(
-            self._versions, learned.head, learned.lens.fingerprint, rows=rows, taught=taught, why=self._why, name=name
-        )
 
     async def async_restore(self, number: int) -> None:
         """Answer by an earlier version until something is taught. Raises UnknownVersion, UnusableHead, StoreFailed."""
@@ -398,9 +341,9 @@ class Learner:
     def _evaluate(
         self, conditions: Callable[[Example], str], foreign: NDArray[np.float32] | None
     ) -> tuple[Evaluation, dict[str, Thresholds]]:
-        rows, learned = self.examples.rows(self._cache), self.learned
-        expected = dict(learned.thresholds) or expect(learned.head, rows, self.settings, self._background)
-        bank = self._bank[1] if learned.plausibility and self._bank else None
+        rows, learned = self.examples.training_set(self._cache), self.learned
+        expected = dict(learned.thresholds) or expect(learned.head, rows, self.settings, self.background)
+        bank = self.novelty.bank(learned.lens) if learned.plausibility else None
         found = evaluate_head(
             learned.head,
             rows,

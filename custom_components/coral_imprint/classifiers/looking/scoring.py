@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.imprinting import Decision, Rules, Scores, Verdict
-from ..learning.learner import Learned
+from ..learning.learned import Learned
 from .health import Problem
 
 
