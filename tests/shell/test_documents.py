@@ -27,6 +27,7 @@ from custom_components.coral_imprint.const import (
 
 from .conftest import DOMAIN
 from .documents import (
+    CONTRIBUTING,
     DOCS,
     DOCUMENTS,
     LONGEST,
@@ -214,6 +215,14 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert part in anchors[target], link
 
 
+def test_folders_that_are_gone_to_are_there() -> None:
+    """Where pieces of code put the core on Python's path, or change to its folder, it is."""
+    text = "".join(path.read_text() for path in DOCUMENTS)
+    folders = re.findall(r"^cd (\S+)$|sys\.path\.insert\(0, \"([^\"]+)\"\)", text, flags=re.MULTILINE)
+    assert len(folders) == 2
+    assert all((ROOT / "".join(folder) / "embedding" / "server.py").is_file() for folder in folders)
+
+
 def test_no_document_has_a_heading_twice() -> None:
     """An anchor would lead to the first of them."""
     for document in DOCUMENTS:
@@ -287,7 +296,7 @@ def test_examples_name_entities_that_there_are() -> None:
     assert named and {entity.partition(".gate_")[2] for entity in named} <= suffixes
 
 
-@pytest.mark.parametrize("document", [README, *PAGES], ids=lambda path: path.name.removesuffix(".md"))
+@pytest.mark.parametrize("document", [README, CONTRIBUTING, *PAGES], ids=lambda path: path.name.removesuffix(".md"))
 def test_sentences_are_short(document: Path) -> None:
     long, count = too_long(document.read_text())
     assert count > 10
