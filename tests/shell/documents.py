@@ -1,10 +1,10 @@
 """The documents as their tests read them: headings, anchors, pieces of code, sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 import re
 
-from .metadata import ROOT
+from .metadata import HOUSE, ROOT
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
@@ -113,7 +113,21 @@ def _prose(text: str) -> Iterator[str]:
             block.append(stripped[begins.end() :] if begins else stripped)
 
 
-def paths_of(document: Path) -> set[str]:
-    """Return what a document's inline code says that looks like a path of this repository: with a slash or a suffix."""
-    inline = re.findall(r"`([^`\n]+)`", _CODE_BLOCK.sub("", document.read_text()))
-    return {code for code in inline if re.fullmatch(r"[\w./-]+(?:/|\.(?:py|md|json|yaml|toml|c|txt))", code)}
+def paths_of(document: Path, rooms: Collection[str]) -> set[str]:
+    """Return what a document's inline code names of this repository: files with Python in them, and what has a slash.
+
+    In the section of a room, a file's name is one in this room. ``custom_components/coral_imprint`` is no room: its files are
+    named as they are.
+    """
+    found: set[str] = set()
+    room = ""
+    for line in _CODE_BLOCK.sub("", document.read_text()).split("\n"):
+        if line.startswith("#"):
+            heading = line.lstrip("# ")
+            room = f"{heading}/" if heading in rooms and (HOUSE / heading).is_dir() else ""
+        for code in re.findall(r"`([\w./-]+)`", line):
+            if "/" in code and not code.startswith((".", "/")):
+                found.add(code)
+            elif code.endswith(".py"):
+                found.add(room + code)
+    return found

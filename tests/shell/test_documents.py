@@ -36,6 +36,7 @@ from .documents import (
     anchor,
     code_blocks,
     headings,
+    paths_of,
     rows,
     said,
     sections,
@@ -44,9 +45,10 @@ from .documents import (
     without_code,
     words,
 )
-from .metadata import ROOT, leaves, placeholders, read, texts
+from .metadata import HOUSE, ROOT, leaves, placeholders, read, texts
 
 ACTIONS = DOCS / "actions.md"
+ARCHITECTURE = DOCS / "architecture.md"
 ENTITIES = DOCS / "entities.md"
 OPTIONS = DOCS / "options.md"
 TROUBLESHOOTING = DOCS / "troubleshooting.md"
@@ -75,6 +77,9 @@ LARGEST_README: Final = 15_000
 """Bytes."""
 ALLOWANCE: Final = 20
 """One sentence in so many may have more words than LONGEST."""
+PATHS_HAVE_TO_BE_THERE: Final = False
+"""Whether every path that the architecture's page names has to be there, and every file to be named. While files are being
+renamed it is False: a few may be missing, in folders that are there."""
 
 
 def test_every_rule_for_documents_is_kept_somewhere() -> None:
@@ -203,7 +208,7 @@ def test_every_problem_of_cameras_is_described() -> None:
 def test_links_lead_somewhere(document: Path) -> None:
     anchors = {path: {anchor(heading) for heading in headings(path.read_text())} for path in (*DOCUMENTS, *APP)}
     links = re.findall(r"\]\(([^)\s]+)\)", without_code(document.read_text()))
-    assert links or document.name in {"CHANGELOG.md", "DOCS.md", "architecture.md"}
+    assert links or document.name in {"CHANGELOG.md", "DOCS.md"}
     for link in links:
         path, _, part = link.partition("#")
         if "://" in link:
@@ -296,7 +301,9 @@ def test_examples_name_entities_that_there_are() -> None:
     assert named and {entity.partition(".gate_")[2] for entity in named} <= suffixes
 
 
-@pytest.mark.parametrize("document", [README, CONTRIBUTING, *PAGES], ids=lambda path: path.name.removesuffix(".md"))
+@pytest.mark.parametrize(
+    "document", [README, CONTRIBUTING, ARCHITECTURE, *PAGES], ids=lambda path: path.name.removesuffix(".md")
+)
 def test_sentences_are_short(document: Path) -> None:
     long, count = too_long(document.read_text())
     assert count > 10
@@ -355,3 +362,27 @@ def test_long_sentences_are_counted() -> None:
     assert len(too_long(f"A {edge}end.\n\n- A {edge}end.\n\n| A {edge}end. |\n")[0]) == 3
     assert len(too_long(f"A {edge}\n\n- A {edge}\n\n| A {edge} |\n")[0]) == 0
     assert len(too_long(f"A {edge}; and this: too.")[0]) == 1, "neither a semicolon nor a colon ends a sentence"
+
+
+def test_paths_of_the_architecture_are_there() -> None:
+    """A path is from the integration's folder or from the repository's; in a room's section a file's name is enough."""
+    named = paths_of(ARCHITECTURE, {room for room in sections(ARCHITECTURE.read_text()) if (HOUSE / room).is_dir()})
+    assert len(named) > 200
+    gone = {name for name in named if not (HOUSE / name).exists() and not (ROOT / name).exists()}
+    if PATHS_HAVE_TO_BE_THERE:
+        assert not gone
+    assert len(gone) < 10, gone
+    assert all((HOUSE / name).parent.is_dir() for name in gone), gone
+
+
+def test_the_architecture_describes_every_room() -> None:
+    described = sections(ARCHITECTURE.read_text())
+    rooms = {path.parent.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py")}
+    rooms = {room for room in rooms if any(path.name != "__init__.py" for path in (HOUSE / room).glob("*.py"))}
+    assert len(rooms) > 20
+    assert rooms - {"."} <= described.keys()
+    files = {path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py") if path.name != "__init__.py"}
+    missing = files - paths_of(ARCHITECTURE, described.keys())
+    if PATHS_HAVE_TO_BE_THERE:
+        assert not missing
+    assert len(missing) < 10, missing
