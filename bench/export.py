@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.evaluate import Episode, PictureSet, draw_episode, files_of, numbers, warn
+from bench.measures import imported_classes
 from embedding.errors import EmbeddingError, NotAPicture
-from embedding.export.columns import imported_classes
 from embedding.export.exporting import Arithmetic, export_model
 from embedding.pictures.decoding import WHOLE
 from embedding.preparation import prepare

@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.evaluate import PictureSet, Vectors, embed_folder, files_of, numbers
+from bench.measures import calibration_error
 from embedding import BUILTIN, Embedder, EmbeddingError, open_embedder
 from embedding.export.network_part import foreign_emphasis
 from embedding.pictures.clutter import COUNT, SIZE, encoded
 from imprinting.decision.plausibility import fit_plausibility, make_bank
 from imprinting.heads import fit, fit_lda, fit_ridge
-from imprinting.heads.calibration import calibration_error, probabilities
+from imprinting.heads.calibration import probabilities
 
 MOST_QUERIES: Final = 200
 """Pictures of a class asked for in one draw."""

@@ -16,6 +16,7 @@ from .const import COMPILED, DOMAIN, RUNTIME_REMOTE
 from .core.embedding import BUILTIN, CATALOGUE, PictureEmbedder
 from .engines.engine import Engine, EngineConfigEntry
 from .extractors.litert import litert_state
+from .extractors.model_files import MODEL_SUFFIX
 from .settings import EngineSettings
 
 _OWN: Final = "own"
@@ -121,7 +122,7 @@ def _times(embedder: PictureEmbedder) -> dict[str, Any]:
 
 def _names(settings: EngineSettings) -> list[str]:
     """Return what texts may call the user's extractor."""
-    stem = settings.extractor.removesuffix(".tflite")
+    stem = settings.extractor.removesuffix(MODEL_SUFFIX)
     return [] if stem in CATALOGUE else [settings.extractor, stem]
 
 

@@ -298,6 +298,11 @@ def bin_folder(hass: HomeAssistant) -> Path:
     return data_folder(hass) / BIN_FOLDER
 
 
+def extractor_folders(hass: HomeAssistant) -> tuple[Path, Path]:
+    """Return where files of extractors are: downloaded ones, and those that the user put there, which count as much."""
+    return cache_folder(hass), models_folder(hass)
+
+
 def models_folder(hass: HomeAssistant) -> Path:
     """Return the folder of the user's own extractors."""
     return data_folder(hass) / MODELS_FOLDER

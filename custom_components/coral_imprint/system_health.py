@@ -13,7 +13,7 @@ from .const import DOMAIN
 from .core.embedding import CATALOGUE, devices, find_file
 from .engines.engine import Engine
 from .extractors.litert import litert_state
-from .settings import cache_folder, data_folder, models_folder
+from .settings import cache_folder, data_folder, extractor_folders
 
 
 @callback
@@ -59,7 +59,7 @@ def _counted(names: Iterable[str]) -> str | int:
 
 def _models(hass: HomeAssistant) -> int:
     """Return how many published extractors are on this machine. Blocking."""
-    folders = (cache_folder(hass), models_folder(hass))
+    folders = extractor_folders(hass)
     return sum(find_file(published.file, folders) is not None for published in CATALOGUE.values())
 
 

@@ -11,9 +11,8 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 
 from ..classifiers.looking.frames import async_grab
 from ..const import ATTR_FILE, ATTR_IMAGE, ATTR_MEDIA, ATTR_MEDIA_CONTENT_ID
+from ..core.imprinting import LARGEST_PICTURE_FILE
 from ..errors import translated
-
-MAX_PICTURE_BYTES: Final = 32 * 1024 * 1024
 
 _CAMERAS: Final = "media-source://camera/"
 _IMAGES: Final = "media-source://image/"
@@ -79,7 +78,7 @@ async def _async_read(hass: HomeAssistant, path: Path) -> bytes:
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        content = file.read(MAX_PICTURE_BYTES + 1)
-    if len(content) > MAX_PICTURE_BYTES:
+        content = file.read(LARGEST_PICTURE_FILE + 1)
+    if len(content) > LARGEST_PICTURE_FILE:
         raise translated(ServiceValidationError, "file_too_large", file=path.name)
     return content

@@ -24,7 +24,7 @@ from ..core.imprinting import ExampleStore, Layer, TrainingSet, as_layer, by_cla
 from ..errors import core_errors_translated, translated
 from ..extractors.extractor_files import ExtractorFile, async_extractor_file
 from ..extractors.model_files import LABELS_SUFFIX, MODEL_SUFFIX, FileTooLarge, read_model, write_export
-from ..settings import cache_folder, models_folder
+from ..settings import extractor_folders
 from .coordinator import ClassifierCoordinator
 
 _LOGGER = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def _compiled(hass: HomeAssistant, extractor: ExtractorFile) -> bytes | None:
     path = extractor.path
     found: Path | None = path.with_name(f"{path.stem}{COMPILED}{MODEL_SUFFIX}")
     if published := extractor.published:
-        folders = (cache_folder(hass), models_folder(hass))
+        folders = extractor_folders(hass)
         found = find_file(published.edgetpu, folders) if published.edgetpu else None
     try:
         return read_model(found) if found else None

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from homeassistant.core import HomeAssistant
 
+from ..const import COMPILED
 from ..core.embedding import BUILTIN, CATALOGUE, ModelError, find_file
-from ..settings import EngineSettings, cache_folder, models_folder
+from ..settings import EngineSettings, extractor_folders, models_folder
 from .downloads import Listener, async_fetch
+from .model_files import MODEL_SUFFIX
 
-FILE_SUFFIX = ".tflite"
-COMPILED_SUFFIX = "_edgetpu.tflite"
+COMPILED_SUFFIX = COMPILED + MODEL_SUFFIX
 """Ends the names of files that were compiled for the Edge TPU; the same name without ``_edgetpu`` is the CPU's."""
 
 
@@ -41,17 +42,12 @@ def title(extractor: str) -> str:
     """Return what an extractor is called. The built-in one's name is translated where it is shown."""
     if extractor in CATALOGUE:
         return CATALOGUE[extractor].title
-    return "Built-in" if extractor == BUILTIN else extractor.removesuffix(FILE_SUFFIX)
-
-
-def _folders(hass: HomeAssistant) -> tuple[Path, Path]:
-    # What a user dropped in by hand counts as much as what was downloaded.
-    return cache_folder(hass), models_folder(hass)
+    return "Built-in" if extractor == BUILTIN else extractor.removesuffix(MODEL_SUFFIX)
 
 
 def _path(hass: HomeAssistant, extractor: str) -> Path | None:
     if extractor in CATALOGUE:
-        return find_file(CATALOGUE[extractor].file, _folders(hass))
+        return find_file(CATALOGUE[extractor].file, extractor_folders(hass))
     return models_folder(hass) / extractor
 
 
@@ -63,7 +59,7 @@ def _choices(hass: HomeAssistant) -> list[ExtractorChoice]:
         size = f" · {entry.file.size / 1e6:.1f} MB" if entry.file.size else ""
         choices.append(ExtractorChoice(key, entry.title + size, at_hand=path is not None))
         published.add(path)
-    files = sorted(path for path in models_folder(hass).glob(f"*{FILE_SUFFIX}") if path.is_file())
+    files = sorted(path for path in models_folder(hass).glob(f"*{MODEL_SUFFIX}") if path.is_file())
     # A published file that was dropped in is offered once, as what it is.
     return choices + [ExtractorChoice(path.name, path.name, at_hand=True) for path in files if path not in published]
 
@@ -83,9 +79,9 @@ def _twins(hass: HomeAssistant, extractor: str) -> TwinFiles | None:
     compiled: Path | None
     if extractor in CATALOGUE:
         published = CATALOGUE[extractor].edgetpu
-        compiled = find_file(published, _folders(hass)) if published else None
+        compiled = find_file(published, extractor_folders(hass)) if published else None
     else:
-        compiled = models_folder(hass) / (extractor.removesuffix(FILE_SUFFIX) + COMPILED_SUFFIX)
+        compiled = models_folder(hass) / (extractor.removesuffix(MODEL_SUFFIX) + COMPILED_SUFFIX)
     twin = _path(hass, extractor)
     return TwinFiles(compiled, twin) if compiled and twin else None
 
@@ -93,7 +89,7 @@ def _twins(hass: HomeAssistant, extractor: str) -> TwinFiles | None:
 def _compiled_choices(hass: HomeAssistant) -> list[ExtractorChoice]:
     choices = [choice for choice in _choices(hass) if choice.key in CATALOGUE and CATALOGUE[choice.key].edgetpu]
     files = sorted(models_folder(hass).glob(f"*{COMPILED_SUFFIX}"))
-    twins = [path.with_name(path.name.removesuffix(COMPILED_SUFFIX) + FILE_SUFFIX) for path in files]
+    twins = [path.with_name(path.name.removesuffix(COMPILED_SUFFIX) + MODEL_SUFFIX) for path in files]
     return choices + [ExtractorChoice(twin.name, twin.name, at_hand=True) for twin in twins if twin.is_file()]
 
 

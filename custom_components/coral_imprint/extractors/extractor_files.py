@@ -15,7 +15,7 @@ from homeassistant.util import raise_if_invalid_filename
 from ..const import COMPILED, RUNTIME_EDGETPU, RUNTIME_REMOTE
 from ..core.embedding import BUILTIN, CATALOGUE, DownloadError, EmbeddingError, Extractor, PictureEmbedder, find_file
 from ..errors import as_home_assistant_error, translated
-from ..settings import EngineSettings, cache_folder, models_folder
+from ..settings import EngineSettings, cache_folder, extractor_folders, models_folder
 from .choices import TwinFiles, async_provide, async_source, async_source_of, title
 from .downloads import async_fetch
 from .lens import Lens
@@ -115,7 +115,7 @@ async def _async_published(hass: HomeAssistant, published: Extractor, fetch: boo
             return await async_fetch(hass, published.file)
         except DownloadError as err:
             raise as_home_assistant_error(err) from err
-    folders = (cache_folder(hass), models_folder(hass))
+    folders = extractor_folders(hass)
     return await hass.async_add_executor_job(find_file, published.file, folders)
 
 

@@ -7,12 +7,12 @@ from homeassistant.exceptions import ServiceValidationError
 
 from ..core.embedding import DownloadError, ModelError, NetworkClasses, WrongLabels, find_file, network_classes
 from ..errors import as_home_assistant_error, translated
-from ..settings import cache_folder, models_folder
+from ..settings import extractor_folders, models_folder
 from .choices import title
 from .downloads import async_fetch
 from .extractor_files import async_extractor_file
 from .lens import Lens
-from .model_files import read_label_lists, read_text
+from .model_files import labels_name, read_label_lists, read_text
 
 
 async def async_network_classes(hass: HomeAssistant, lens: Lens, *, fetch: bool) -> NetworkClasses:
@@ -27,7 +27,7 @@ async def async_network_classes(hass: HomeAssistant, lens: Lens, *, fetch: bool)
         if published and fetch:
             beside: Path | None = await async_fetch(hass, published)
         elif published:
-            folders = (cache_folder(hass), models_folder(hass))
+            folders = extractor_folders(hass)
             beside = await hass.async_add_executor_job(find_file, published, folders)
         else:
             beside = None
@@ -38,7 +38,7 @@ async def async_network_classes(hass: HomeAssistant, lens: Lens, *, fetch: bool)
             "no_labels",
             err,
             extractor=title(lens.extractor),
-            file=f"{path.stem}_labels.txt",
+            file=labels_name(path),
             folder=str(models_folder(hass)),
             reason=str(err),
         ) from err

@@ -5,10 +5,15 @@ from typing import Final
 
 from homeassistant.util.file import write_utf8_file_atomic
 
-LARGEST_MODEL: Final = 64 * 1024 * 1024
-LARGEST_LABELS: Final = 1024 * 1024
+from ..core.embedding import LARGEST_LABELS, LARGEST_MODEL
+
 MODEL_SUFFIX: Final = ".tflite"
 LABELS_SUFFIX: Final = "_labels.txt"
+
+
+def labels_name(path: Path) -> str:
+    """Return the name of the list of labels that belongs to a model's file."""
+    return f"{path.stem}{LABELS_SUFFIX}"
 
 
 class FileTooLarge(Exception):
@@ -22,7 +27,7 @@ def read_model(path: Path) -> bytes:
 
 def read_label_lists(path: Path) -> list[str]:
     """Return the lists of labels beside a model's file, the one that belongs to it most surely first; unreadable ones are left out."""
-    names = (f"{path.stem}{LABELS_SUFFIX}", f"{path.stem}.txt", "labels.txt")
+    names = (labels_name(path), f"{path.stem}.txt", "labels.txt")
     return [text for name in names if (text := read_text(path.with_name(name))) is not None]
 
 

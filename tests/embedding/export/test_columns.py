@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
+from bench.measures import imported_classes
 from embedding.errors import CorruptModel, EmbeddingError, UnsupportedModel, UnsupportedOperator, WrongLabels
 from embedding.export import columns
-from embedding.export.columns import class_columns, imported_classes, known_weight, proxy, read_labels, refined_weight
+from embedding.export.columns import class_columns, known_weight, proxy, read_labels, refined_weight
 from embedding.network.model import read_model
 from embedding.pictures.decoding import WHOLE, View, cut
 from embedding.runtimes.runtime import open_runtime

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
+from bench.measures import imported_classes
 from embedding.errors import CorruptModel, EmbeddingError, UnsupportedModel, WrongLabels
 from embedding.export import exporting
-from embedding.export.columns import class_columns, imported_classes, read_labels
+from embedding.export.columns import class_columns, read_labels
 from embedding.export.exporting import Arithmetic, export_model, labels_text
 from embedding.network.graph import read_graph
 from embedding.runtimes.runtime import Family, open_runtime

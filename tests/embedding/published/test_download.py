@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from embedding.errors import DownloadNotStored, WrongContent
-from embedding.published.catalogue import PublishedFile
-from embedding.published.download import LARGEST_FILE, Partial
+from embedding.published.catalogue import LARGEST_MODEL, PublishedFile
+from embedding.published.download import Partial
 
 CORE = Path(__file__).parents[3] / "custom_components" / "coral_imprint" / "core"
 CONTENT = b"TFL3 a network of 29 bytes.\r\n"
@@ -93,9 +93,9 @@ def test_does_not_grow_for_ever(tmp_path: Path) -> None:
     """A file of unknown size has a limit too."""
     part = Partial(published(known=False), tmp_path)
     (tmp_path / "net.tflite.part").touch()
-    os.truncate(tmp_path / "net.tflite.part", LARGEST_FILE)
+    os.truncate(tmp_path / "net.tflite.part", LARGEST_MODEL)
     part = Partial(published(known=False), tmp_path)
-    assert part.size == LARGEST_FILE
+    assert part.size == LARGEST_MODEL
     with pytest.raises(WrongContent):
         part.append(b"!")
     assert names(tmp_path) == []

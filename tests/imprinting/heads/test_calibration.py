@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 import pytest
 
+from bench.measures import calibration_error
 from imprinting.heads import fit, fit_cosine, fit_lda, fit_ridge
-from imprinting.heads.calibration import calibration_error, hold_out, probabilities
+from imprinting.heads.calibration import hold_out, probabilities
 from imprinting.heads.scale import CERTAIN, scale_of_certainty, scale_of_looks
 
 Vectors = NDArray[np.float32]

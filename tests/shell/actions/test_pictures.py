@@ -145,7 +145,7 @@ async def test_media_that_cannot_be_had(
     content_id: str,
     key: str,
 ) -> None:
-    monkeypatch.setattr(pictures, "MAX_PICTURE_BYTES", 1000)
+    monkeypatch.setattr(pictures, "LARGEST_PICTURE_FILE", 1000)
     (media / "large.jpg").write_bytes(draw("open"))
     item = {"media_content_id": content_id, "media_content_type": "image/jpeg"}
     with pytest.raises(HomeAssistantError) as refused:

@@ -255,7 +255,7 @@ async def test_nothing_comes(
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_endless(hass: HomeAssistant, server: FileServer, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = "custom_components.coral_imprint.core.embedding.published.download.LARGEST_FILE"
+    limit = "custom_components.coral_imprint.core.embedding.published.download.LARGEST_MODEL"
     monkeypatch.setattr(limit, len(LARGE))
 
     async def endless(request: Request) -> None:

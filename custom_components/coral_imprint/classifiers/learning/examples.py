@@ -59,10 +59,10 @@ class Examples:
     def __init__(self, hass: HomeAssistant, settings: ClassifierSettings) -> None:
         """Prepare; async_load reads."""
         self._hass = hass
-        self._settings = settings
+        self.settings = settings
         self.root = data_folder(hass) / settings.folder
         """The classifier's folder."""
-        self.known = KnownClasses(hass, self.root)
+        self.known = KnownClasses(hass, self.root, lambda: self.settings.name)
         """What is known of classes without examples. Changed by `async_change` alone."""
         self._store = ExampleStore(self.root, _whole_jpeg, NotAPicture, dt_util.utcnow)
         self._fingerprints: EmbeddingFingerprints
@@ -88,14 +88,15 @@ class Examples:
 
     def __len__(self) -> int:
         """Return the number of examples."""
-        return len(self._store.examples())
+        return sum(self._store.counts.values())
 
     def class_named(self, name: str) -> LearnedClass:
         """Return the class of this label or id. Raises UnknownClass."""
         return self._store.class_named(name)
 
-    def counts(self) -> dict[str, int]:
-        """Return how many examples each class has, by class id."""
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many examples each class has, by class id."""
         return self._store.counts
 
     # --- on disk -------------------------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class Examples:
         self._report(self._store.load())
         self._store.purge(dt_util.utcnow())
         if new:
-            self._store.begin(self._settings.classes, self._settings.background)
+            self._store.begin(self.settings.classes, self.settings.background)
         self._fingerprints = EmbeddingFingerprints(self.root / _CACHE_FOLDER, dt_util.utcnow)
 
     async def async_rescan(self) -> None:
@@ -118,11 +119,11 @@ class Examples:
         self._report(await self._hass.async_add_executor_job(self._store.load))
 
     def _report(self, report: Report) -> None:
-        _LOGGER.debug("%s: examples read: %s", self._settings.name, report)
+        _LOGGER.debug("%s: examples read: %s", self.settings.name, report)
         if report.unreadable:
-            _LOGGER.warning("%s: %s unreadable pictures were set aside", self._settings.name, report.unreadable)
+            _LOGGER.warning("%s: %s unreadable pictures were set aside", self.settings.name, report.unreadable)
         if report.failed:
-            _LOGGER.warning("%s: %s repairs failed and will be tried again", self._settings.name, report.failed)
+            _LOGGER.warning("%s: %s repairs failed and will be tried again", self.settings.name, report.failed)
 
     async def async_add(self, class_id: str, picture: bytes) -> Example:
         """File a picture under a class: durable on return. Raises UnknownClass, UnreadablePicture, StoreFailed."""
@@ -199,7 +200,7 @@ class Examples:
         vectors: dict[bytes, NDArray[np.float32]] = {}
         for example, found in zip(examples, await lens.embed_many(pictures), strict=True):
             if isinstance(found, NotAPicture):
-                _LOGGER.warning("%s: an example was set aside: %s", self._settings.name, found)
+                _LOGGER.warning("%s: an example was set aside: %s", self.settings.name, found)
                 await self._hass.async_add_executor_job(self._store.set_aside, example.id)
             else:
                 vectors[example.key] = found
@@ -219,7 +220,7 @@ class Examples:
                 try:
                     cache.put(key, vector)
                 except StoreFailed as err:
-                    _LOGGER.warning("%s: an embedding could not be kept: %s", self._settings.name, err)
+                    _LOGGER.warning("%s: an embedding could not be kept: %s", self.settings.name, err)
 
     async def async_embeddings(
         self, lens: Lens, on_example: Callable[[], None] | None = None
@@ -263,4 +264,4 @@ class Examples:
                     self._fingerprints.use(cache, lens.fingerprint, note)
                 self._fingerprints.purge()
             except StoreFailed as err:
-                _LOGGER.warning("%s: the embeddings could not be tidied up: %s", self._settings.name, err)
+                _LOGGER.warning("%s: the embeddings could not be tidied up: %s", self.settings.name, err)

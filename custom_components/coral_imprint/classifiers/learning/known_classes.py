@@ -1,6 +1,6 @@
 """What a classifier knows of its classes without examples, and how that joins what the examples say."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 import logging
 from pathlib import Path
 from typing import Final
@@ -37,8 +37,9 @@ only example in 94 of 100 cases; with 2 in 99.
 class KnownClasses:
     """The known classes of one classifier, kept in its folder. Changed in the executor, by whoever holds the learner's lock."""
 
-    def __init__(self, hass: HomeAssistant, root: Path) -> None:
-        """Take the classifier's folder; async_load reads."""
+    def __init__(self, hass: HomeAssistant, root: Path, name: Callable[[], str]) -> None:
+        """Take the classifier's folder, and what tells its present name; async_load reads."""
+        self._name = name
         self._hass = hass
         self._root = root
         self._known: dict[str, Known] = {}
@@ -55,7 +56,7 @@ class KnownClasses:
         """Read what was kept. Raises StoreFailed."""
         self._known, damaged = await self._hass.async_add_executor_job(load_known, self._root)
         if damaged:
-            _LOGGER.warning("%s: what was known without examples can't be read, and was set aside", self._root.name)
+            _LOGGER.warning("%s: what was known without examples can't be read, and was set aside", self._name())
 
     def add(self, class_id: str, known: Known, classes: Collection[str]) -> None:
         """Keep what is known of a class; ``classes`` are those that there are. Blocking. Raises StoreFailed."""
@@ -78,7 +79,7 @@ class KnownClasses:
         try:
             network = await async_network_classes(self._hass, lens, fetch=False)
         except HomeAssistantError as err:
-            _LOGGER.debug("%s: known classes are not known to the extractor: %s", self._root.name, err)
+            _LOGGER.debug("%s: known classes are not known to the extractor: %s", self._name(), err)
             return
         await self._hass.async_add_executor_job(self._resolve, unresolved, extractor, network, classes)
 
@@ -91,7 +92,7 @@ class KnownClasses:
             try:
                 direction = network.direction(network.numbers(known.names))
             except (UnknownNetworkClass, ModelError) as err:
-                _LOGGER.info("%s: a known class is not known to the extractor: %s", self._root.name, err)
+                _LOGGER.info("%s: a known class is not known to the extractor: %s", self._name(), err)
                 continue
             found[class_id] = Known(known.names, known.imported, {**known.directions, extractor: direction})
         self._known = found
@@ -99,7 +100,7 @@ class KnownClasses:
             self._keep(found, classes)
         except StoreFailed as err:
             # Looked up again at the next start.
-            _LOGGER.warning("%s: what is known could not be kept: %s", self._root.name, err)
+            _LOGGER.warning("%s: what is known could not be kept: %s", self._name(), err)
 
     def imprint(
         self, rows: TrainingSet, lens: Lens, classes: Collection[str], length: int | None = None

@@ -60,8 +60,6 @@ class Learner:
         ``on_progress`` hears when progress or what is to be reviewed changed, ``on_imprinted`` when there is an imprint to refine.
         """
         self._hass = hass
-        self.settings = settings
-        """Replaced when they change; what was learned follows when it is imprinted or refined the next time."""
         self._on_progress = on_progress
         self._on_imprinted = on_imprinted
         self.examples = Examples(hass, settings)
@@ -79,6 +77,15 @@ class Learner:
         self._teaching = asyncio.Lock()
 
     @property
+    def settings(self) -> ClassifierSettings:
+        """What the user chose. What was learned follows a change when it is imprinted or refined the next time."""
+        return self.examples.settings
+
+    @settings.setter
+    def settings(self, settings: ClassifierSettings) -> None:
+        self.examples.settings = settings
+
+    @property
     def classes(self) -> Mapping[str, LearnedClass]:
         """Classes by id, oldest first."""
         return self.examples.classes
@@ -91,7 +98,7 @@ class Learner:
     @property
     def counts(self) -> Mapping[str, int]:
         """How many examples each class has, by class id."""
-        return self.examples.counts()
+        return self.examples.counts
 
     def class_named(self, name: str) -> LearnedClass:
         """Return the class of this label or id. Raises UnknownClass."""

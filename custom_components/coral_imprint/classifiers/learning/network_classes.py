@@ -21,7 +21,7 @@ from ...errors import as_home_assistant_error, core_errors_translated, translate
 from ...extractors.extractor_files import async_extractor_file
 from ...extractors.labels import async_network_classes
 from ...extractors.lens import Lens
-from ...extractors.model_files import FileTooLarge, read_label_lists, read_model
+from ...extractors.model_files import FileTooLarge, labels_name, read_label_lists, read_model
 
 MOST_IMPORTED: Final = 100
 """Classes that a file may have to be imported: more were not exported from a classifier."""
@@ -72,7 +72,7 @@ def _labels_refused(path: Path, err: EmbeddingError) -> HomeAssistantError:
         "import_without_labels",
         err,
         file=path.name,
-        labels=f"{path.stem}_labels.txt",
+        labels=labels_name(path),
         reason=str(err),
     )
 

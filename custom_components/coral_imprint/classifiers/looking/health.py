@@ -176,7 +176,6 @@ class Health:
         """What is wrong at present."""
         self.since = 0.0
         """Since when (the first look that showed it)."""
-        self.freshness = Freshness()
         self._stillness = Stillness()
         self._whereabouts = Whereabouts()
         self._judged: Condition | None = None

@@ -18,7 +18,7 @@ from .errors import (
     WrongLabels,
 )
 from .export.classes import NetworkClasses, network_classes
-from .export.columns import known_weight, refined_weight
+from .export.columns import LARGEST_LABELS, known_weight, refined_weight
 from .export.exporting import export_model, labels_text
 from .export.network_part import foreign_emphasis, joined_weight, network_length, network_part, same_extractor
 from .export.trial import exported_answers, layer_answers
@@ -29,7 +29,7 @@ from .pictures.condition import Condition, measure_picture
 from .pictures.decoding import WHOLE, Region, check_picture, to_jpeg
 from .pictures.thumbnail import change as thumbnail_change, thumbnail
 from .preparation import FrameTimes, Seen, Wanted
-from .published.catalogue import CATALOGUE, DEFAULT, Extractor, PublishedFile, find as find_file
+from .published.catalogue import CATALOGUE, DEFAULT, LARGEST_MODEL, Extractor, PublishedFile, find as find_file
 from .published.download import Partial
 from .runtimes.choice import Choice, Rejected
 from .runtimes.litert import (
@@ -44,6 +44,8 @@ __all__ = [
     "CATALOGUE",
     "CLUTTER_VERSION",
     "DEFAULT",
+    "LARGEST_LABELS",
+    "LARGEST_MODEL",
     "LITERT_REQUIREMENT",
     "WHOLE",
     "Background",

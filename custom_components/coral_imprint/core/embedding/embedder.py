@@ -15,14 +15,12 @@ from .errors import ModelError, NotAPicture, RuntimeUnavailable
 from .pictures import layout
 from .pictures.decoding import WHOLE, Region
 from .preparation import FrameTimes, Seen, Wanted, file_identity, fingerprint, prepare_changed
-from .published.catalogue import Extractor
+from .published.catalogue import LARGEST_MODEL, Extractor
 from .runtimes.choice import Choice, choose_runtime
 from .runtimes.runtime import Runtime, RuntimeChoice
 
 BUILTIN = "builtin"
 """Name of the built-in extractor: the layout descriptor alone, no network, no file."""
-
-MAX_MODEL_BYTES = 64 * 1024 * 1024
 
 
 class Embedder:
@@ -171,8 +169,8 @@ class Embedder:
 def _read_model(path: Path) -> bytes:
     """Read an extractor's file. Raises ModelError when it is missing, unreadable or absurdly large."""
     try:
-        if path.stat().st_size > MAX_MODEL_BYTES:
-            raise ModelError(f"{path.name} is larger than {MAX_MODEL_BYTES // 1024 // 1024} MiB", model=path.name)
+        if path.stat().st_size > LARGEST_MODEL:
+            raise ModelError(f"{path.name} is larger than {LARGEST_MODEL >> 20} MiB", model=path.name)
         return path.read_bytes()
     except OSError as err:
         raise ModelError(f"{path.name}: {err.strerror or err}", model=path.name) from err

@@ -24,7 +24,7 @@ from .errors import (
     UnusableArchive,
     UnusableHead,
 )
-from .examples.archive import Archive, ArchiveLimits, Skipped, Written, write_archive
+from .examples.archive import LARGEST_PICTURE_FILE, Archive, ArchiveLimits, Skipped, Written, write_archive
 from .examples.bin import bin_whole, purge
 from .examples.importing import Importing, ImportReport
 from .examples.journal import Change
@@ -46,6 +46,7 @@ from .training_set import TrainingSet, by_class
 
 __all__ = [
     "KINDS",
+    "LARGEST_PICTURE_FILE",
     "Advice",
     "Archive",
     "ArchiveLimits",

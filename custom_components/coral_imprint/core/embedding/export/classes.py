@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnknownNetworkClass, WrongLabels
-from .columns import LONGEST_LABELS, Columns, class_columns, proxy, read_labels
+from .columns import LARGEST_LABELS, Columns, class_columns, proxy, read_labels
 
 _MOST_PACKED: Final = 16
 """Files in a model's metadata that are looked into, at most."""
@@ -95,10 +95,10 @@ def _packed(data: bytes) -> Iterator[str]:
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             for entry in archive.infolist()[:_MOST_PACKED]:
-                if entry.filename.endswith(".txt") and entry.file_size <= LONGEST_LABELS:
+                if entry.filename.endswith(".txt") and entry.file_size <= LARGEST_LABELS:
                     with archive.open(entry) as file:
                         # The entry may be larger than it says.
-                        yield file.read(LONGEST_LABELS).decode("utf-8", "replace")
+                        yield file.read(LARGEST_LABELS).decode("utf-8", "replace")
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, OSError):
         # No archive, or one that is damaged, encrypted or packed in a way of its own: as good as none.
         return

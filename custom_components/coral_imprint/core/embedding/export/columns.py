@@ -6,7 +6,7 @@ off. And a picture's cosine to the column of its class is small (about 0.2, to o
 imprinted weight is large whatever it shows: `known_weight` puts a column where it can be compared with imprinted weights.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 import re
 from typing import Any, Final
@@ -32,7 +32,7 @@ other classes of 1 to 20 examples."""
 OWN_WEIGHT: Final = 1.0
 """Examples that a column counts as beside real ones: more loses from 5 examples on, less does at 1."""
 
-LONGEST_LABELS: Final = 1 << 20
+LARGEST_LABELS: Final = 1 << 20
 """Characters in a file of labels."""
 
 LONGEST_LABEL: Final = 500
@@ -89,7 +89,7 @@ def read_labels(text: str, count: int) -> tuple[str, ...]:
 
     Raises WrongLabels for a file of another length than ``count``, too long a file or label, and empty labels.
     """
-    if len(text) > LONGEST_LABELS:
+    if len(text) > LARGEST_LABELS:
         raise WrongLabels(f"The labels have {len(text)} characters", expected=str(count))
     lines = [line.strip() for line in text.removeprefix("\ufeff").rstrip().splitlines()]
     if len(lines) != count:
@@ -162,21 +162,6 @@ def refined_weight(known: NDArray[np.float32], prototype: NDArray[np.float32], e
     share = OWN_WEIGHT / (OWN_WEIGHT + examples)
     weight: NDArray[np.float32] = share * known + (1 - share) * prototype
     return np.asarray(weight, np.float32)
-
-
-def imported_classes(data: bytes, labels: Sequence[str]) -> Mapping[str, NDArray[np.float32]]:
-    """Return the classes of a file: by label, the unit weight (d,) float32 in the network's part of the embedding.
-
-    Of a file that was exported, these are the imprinted weights; of any other classifier, its classes' proxies. Raises what
-    `class_columns` raises, and WrongLabels where the labels are not as many as the classes, or not all different.
-    """
-    columns = class_columns(data)
-    if len(labels) != len(columns.vectors) or len(set(labels)) != len(labels):
-        raise WrongLabels(
-            f"There are {len(set(labels))} different labels for {len(columns.vectors)} classes",
-            expected=str(len(columns.vectors)),
-        )
-    return {label: proxy(columns, number) for number, label in enumerate(labels)}
 
 
 def _logits(graph: Graph) -> int:

@@ -1,9 +1,8 @@
 """Where views lie in a picture, and how its pixels become theirs: geometry only, no pixels."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 import math
-from typing import Any, Final, NamedTuple, Self, TypeAlias
+from typing import Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,19 +77,6 @@ class Region:
     def as_dict(self) -> dict[str, float]:
         """Return the four fractions by name, for JSON."""
         return {"left": self.left, "top": self.top, "right": self.right, "bottom": self.bottom}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what ``as_dict`` returned; other keys are ignored.
-
-        Raises:
-            InvalidRegion: a fraction is missing, or see the class.
-
-        """
-        try:
-            return cls(data["left"], data["top"], data["right"], data["bottom"])
-        except KeyError as error:
-            raise InvalidRegion(f"The region lacks {error}") from error
 
 
 WHOLE: Final = Region(0.0, 0.0, 1.0, 1.0)

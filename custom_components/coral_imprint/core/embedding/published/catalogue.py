@@ -21,6 +21,9 @@ _LOGGER = logging.getLogger(__name__)
 _CHUNK: Final = 1 << 18
 """Bytes read at a time."""
 
+LARGEST_MODEL: Final = 64 * 1024 * 1024
+"""Bytes that a file of an extractor may have."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFile:

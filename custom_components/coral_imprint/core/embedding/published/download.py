@@ -10,10 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import DownloadNotStored, ModelError, WrongContent
-from .catalogue import PublishedFile
-
-LARGEST_FILE: Final = 64 * 1024 * 1024
-"""Bytes that a file of unknown size may have."""
+from .catalogue import LARGEST_MODEL, PublishedFile
 
 SUFFIX: Final = ".part"
 
@@ -45,7 +42,7 @@ class Partial:
 
     @property
     def _limit(self) -> int:
-        return LARGEST_FILE if self._file.size is None else self._file.size
+        return LARGEST_MODEL if self._file.size is None else self._file.size
 
     def append(self, data: bytes) -> None:
         """Add bytes at the end. Raises WrongContent, and forgets them all, where the file would get larger than it is."""

@@ -26,11 +26,6 @@ _SECOND_TRY_AFTER: Final = 3.0
 """Seconds. The first use of a USB device makes it appear anew, under another id."""
 
 
-def is_compiled(data: bytes) -> bool:
-    """Whether a TFLite file was compiled for the Edge TPU. Raises `ModelError`'s kinds for files that can't be read."""
-    return any(operator.kind == OPERATOR for operator in read_graph(data).operators)
-
-
 def libedgetpu_device(device: str) -> str:
     """Return what libedgetpu calls a device: ``edgetpu`` is any, ``edgetpu:1`` the second of all, ``usb:0`` itself."""
     return device.removeprefix("edgetpu")

@@ -13,8 +13,7 @@ from typing import Any, Final
 from ..errors import EmbeddingError, ModelError, RuntimeUnavailable
 from ..network.graph import read_graph
 from ..network.model import Tensor
-from ..published.catalogue import by_content
-from ..published.download import LARGEST_FILE
+from ..published.catalogue import LARGEST_MODEL, by_content
 from ..runtimes.choice import choose_runtime
 from ..runtimes.runtime import Runtime, RuntimeChoice
 from ..runtimes.selftest import check
@@ -144,8 +143,8 @@ def read_models(paths: Iterable[Path]) -> list[ModelFile]:
 def read_model_file(path: Path) -> ModelFile:
     """Read a TFLite file. Raises `ModelError`'s kinds. Blocking."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ModelError(f"it is larger than {LARGEST_FILE >> 20} MiB", model=path.name)
+        if path.stat().st_size > LARGEST_MODEL:
+            raise ModelError(f"it is larger than {LARGEST_MODEL >> 20} MiB", model=path.name)
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(error.strerror or str(error), model=path.name) from error

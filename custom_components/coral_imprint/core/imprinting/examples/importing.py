@@ -74,7 +74,7 @@ class Importing:
     def __init__(
         self,
         root: Path,
-        filed: ExampleIndex,
+        index: ExampleIndex,
         journal: Journal,
         imports: Imports,
         *,
@@ -85,7 +85,7 @@ class Importing:
         """Take the parts of a store; nothing is changed before ``take``."""
         self.report = ImportReport()
         self._root = root
-        self._filed = filed
+        self._index = index
         self._journal = journal
         self._imports = imports
         self._to_jpeg = to_jpeg
@@ -96,7 +96,7 @@ class Importing:
         """Of examples that were looked into, by id."""
         self._sizes: dict[tuple[str, int], set[str]] = {}
         """Examples by class and size."""
-        for example in filed.examples.values():
+        for example in index.examples.values():
             self._sizes.setdefault((example.class_id, example.size), set()).add(example.id)
 
     def begin(self, archive: Archive) -> None:
@@ -134,7 +134,7 @@ class Importing:
 
     def finish(self) -> ImportReport:
         """End the import, after ``take`` has failed too: from here on it can be undone."""
-        if self._step and self._filed.happened(self._step):
+        if self._step and self._index.happened(self._step):
             self._journal.finish(self._step)
         self._step = None
         return self.report
@@ -153,11 +153,11 @@ class Importing:
         if jpeg is not picture.content and self._has(class_id, jpeg, found):
             self.report.there_already[class_id] += 1
             return
-        folder = self._root / self._filed.classes[class_id].folder
+        folder = self._root / self._index.classes[class_id].folder
         example_id = next(
             example_id
             for example_id in names.example_ids(picture.taken or self._clock(), jpeg)
-            if example_id not in self._filed.examples
+            if example_id not in self._index.examples
             and example_id not in found
             and not (folder / (example_id + names.SUFFIX)).exists()
         )
@@ -173,7 +173,7 @@ class Importing:
     def _digest(self, example_id: str) -> bytes:
         """Return the digest of an example's picture; of one that can't be read, one that no picture has."""
         if example_id not in self._digests:
-            example = self._filed.examples.get(example_id)
+            example = self._index.examples.get(example_id)
             try:
                 content = atomic.read(example.path) if example else None
             except StoreFailed:
@@ -183,7 +183,7 @@ class Importing:
 
     def _existing(self, class_id: str | None, label: str | None) -> str | None:
         """Return the class that is there for pictures: of this id, of this label, or the oldest background class."""
-        classes = self._filed.classes
+        classes = self._index.classes
         if class_id in classes:
             return class_id
         if label is None:
@@ -226,7 +226,7 @@ class Importing:
                     raise
                 written.append(new)
         finally:
-            kept = self._filed.keep_examples((new.path, new.class_id) for new in written)
+            kept = self._index.keep_examples((new.path, new.class_id) for new in written)
             for example, new in zip(kept, written, strict=True):
                 self.report.added[example.class_id] += 1
                 self._digests[example.id] = hashlib.sha256(new.jpeg).digest()

@@ -4,6 +4,7 @@ What the store does, undoes and makes again all comes down to ``perform``: an ex
 another (``journal.Value``).
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,18 @@ class ExampleIndex:
         self.examples: Mapping[str, Example] = MappingProxyType({})
         """By id."""
         self.imports = Imports(root)
+        self._counted: tuple[Mapping[str, LearnedClass], Mapping[str, Example], Mapping[str, int]] | None = None
+        """Classes, examples and how many each class has, when they were counted last."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many examples each class has, by class id. Counted once after each change."""
+        classes, examples, counted = self.classes, self.examples, self._counted
+        if counted is None or counted[0] is not classes or counted[1] is not examples:
+            found = Counter(example.class_id for example in examples.values())
+            counts = MappingProxyType({class_id: found[class_id] for class_id in (*classes, *found)})
+            self._counted = counted = (classes, examples, counts)
+        return counted[2]
 
     def take_over(self, tree: Tree) -> None:
         """Take what was read from the folder for what is there."""

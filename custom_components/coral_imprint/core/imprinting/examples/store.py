@@ -62,7 +62,7 @@ class ExampleStore:
         self._to_jpeg = to_jpeg
         self._unreadable = unreadable
         self._clock = clock
-        self._filed = ExampleIndex(root)
+        self._index = ExampleIndex(root)
         self._journal = Journal(root / JOURNAL)
 
     def load(self) -> Report:
@@ -72,40 +72,37 @@ class ExampleStore:
         """
         loader = Loader(self.root, self._to_jpeg, self._unreadable, self._clock())
         report = loader.run()
-        self._filed.take_over(loader.tree)
+        self._index.take_over(loader.tree)
         self._journal.read()
         self._carry_on()
-        self._journal.settle(self._filed.happened, self._clock(), self._filed.is_halfway)
+        self._journal.settle(self._index.happened, self._clock(), self._index.is_halfway)
         with suppress(StoreFailed):
-            self._filed.imports.sweep(self._journal.mentions)
+            self._index.imports.sweep(self._journal.mentions)
         return report
 
     @property
     def classes(self) -> Mapping[str, LearnedClass]:
         """The classes by id, in creation order."""
-        return self._filed.classes
+        return self._index.classes
 
     def class_named(self, name: str) -> LearnedClass:
         """Return the class of this label, whatever its case, or of this id. Raises UnknownClass."""
-        for learned in self._filed.classes.values():
+        for learned in self._index.classes.values():
             if names.fold(learned.label) == names.fold(name.strip()):
                 return learned
-        if name in self._filed.classes:
-            return self._filed.classes[name]
+        if name in self._index.classes:
+            return self._index.classes[name]
         raise UnknownClass(f"there is no class {name!r}", name=name)
 
     def examples(self, class_id: str | None = None) -> list[Example]:
         """Return the examples, or those of one class, in the order they were captured."""
-        chosen = [one for one in self._filed.examples.values() if class_id is None or one.class_id == class_id]
+        chosen = [one for one in self._index.examples.values() if class_id is None or one.class_id == class_id]
         return sorted(chosen, key=lambda one: (one.captured, one.id))
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> Mapping[str, int]:
         """How many examples each class has, by class id; classes without any are there too."""
-        counts = dict.fromkeys(self._filed.classes, 0)
-        for one in self._filed.examples.values():
-            counts[one.class_id] = counts.get(one.class_id, 0) + 1
-        return counts
+        return self._index.counts
 
     @property
     def taught(self) -> str:
@@ -113,8 +110,8 @@ class ExampleStore:
 
         The same again when it is undone; the labels don't matter.
         """
-        lines = [f"{learned.id} {learned.background}" for learned in self._filed.classes.values()]
-        lines += [f"{one.class_id} {one.key.hex()}" for one in self._filed.examples.values()]
+        lines = [f"{learned.id} {learned.background}" for learned in self._index.classes.values()]
+        lines += [f"{one.class_id} {one.key.hex()}" for one in self._index.examples.values()]
         return hashlib.blake2b("\n".join(sorted(lines)).encode(), digest_size=16).hexdigest()
 
     @property
@@ -148,20 +145,20 @@ class ExampleStore:
 
     def rename_class(self, class_id: str, label: str) -> LearnedClass:
         """Give a class another label; its id stays. Raises UnknownClass, InvalidLabel, ClassExists, StoreFailed."""
-        learned = self._filed.learned(class_id)
-        return self._change_class(learned, self._filed.free_label(label, class_id), learned.background)
+        learned = self._index.learned(class_id)
+        return self._change_class(learned, self._index.free_label(label, class_id), learned.background)
 
     def set_background(self, class_id: str, background: bool) -> LearnedClass:
         """Say whether a class means "nothing to report". Raises UnknownClass, StoreFailed."""
-        learned = self._filed.learned(class_id)
+        learned = self._index.learned(class_id)
         return self._change_class(learned, learned.label, background)
 
     def remove_class(self, class_id: str) -> None:
         """Move a class with its examples to the bin. Raises UnknownClass, StoreFailed."""
-        learned = self._filed.learned(class_id)
+        learned = self._index.learned(class_id)
         if not (self.root / learned.folder).exists():
             # Removed by hand before.
-            self._filed.forget_class(class_id)
+            self._index.forget_class(class_id)
             return
         self._do("class", class_id, value_of(learned), None, learned.folder)
 
@@ -170,7 +167,7 @@ class ExampleStore:
 
         Raises UnknownClass, UnreadablePicture, StoreFailed.
         """
-        learned = self._filed.learned(class_id)
+        learned = self._index.learned(class_id)
         if len(picture) > LARGEST:
             raise UnreadablePicture(f"the picture has {len(picture)} bytes, at most {LARGEST} are taken")
         try:
@@ -181,7 +178,7 @@ class ExampleStore:
         path = next(
             path
             for example_id in names.example_ids(self._clock(), jpeg)
-            if example_id not in self._filed.examples and not (path := folder / f"{example_id}{names.SUFFIX}").exists()
+            if example_id not in self._index.examples and not (path := folder / f"{example_id}{names.SUFFIX}").exists()
         )
         step = self._begin("example", path.stem, None, class_id)
         try:
@@ -191,7 +188,7 @@ class ExampleStore:
             with suppress(StoreFailed):
                 atomic.remove(path)
             raise
-        example = self._filed.keep_example(path, class_id)
+        example = self._index.keep_example(path, class_id)
         self._journal.finish(step)
         return example
 
@@ -199,9 +196,9 @@ class ExampleStore:
         """Return what takes many pictures in as one change. Nothing else may change the store until it is finished."""
         return Importing(
             self.root,
-            self._filed,
+            self._index,
             self._journal,
-            self._filed.imports,
+            self._index.imports,
             to_jpeg=lambda picture: self._converted(picture) if 0 < len(picture) <= LARGEST else None,
             add_class=self.add_class,
             clock=self._clock,
@@ -213,25 +210,25 @@ class ExampleStore:
 
     def relabel_example(self, example_id: str, class_id: str) -> Example:
         """File an example under another class; its id stays. Raises UnknownExample, UnknownClass, StoreFailed."""
-        example = self._filed.example(example_id)
-        learned = self._filed.learned(class_id)
+        example = self._index.example(example_id)
+        learned = self._index.learned(class_id)
         if example.class_id == class_id:
             return example
         if not example.path.exists() or (self.root / learned.folder / example.path.name).exists():
             # An attempt that failed came through after all, or a file of that name was dropped in: adopting renames it.
             self.load()
-            example, learned = self._filed.example(example_id), self._filed.learned(class_id)
+            example, learned = self._index.example(example_id), self._index.learned(class_id)
             if example.class_id == class_id:
                 return example
         self._do("example", example_id, example.class_id, class_id)
-        return self._filed.examples[example_id]
+        return self._index.examples[example_id]
 
     def remove_example(self, example_id: str) -> None:
         """Move an example to the bin. Raises UnknownExample, StoreFailed."""
-        example = self._filed.example(example_id)
+        example = self._index.example(example_id)
         if not example.path.exists():
             # Removed by hand before.
-            self._filed.forget_example(example_id)
+            self._index.forget_example(example_id)
             return
         self._do("example", example_id, example.class_id, None, f"{example.path.parent.name}/{example.path.name}")
 
@@ -253,21 +250,21 @@ class ExampleStore:
         the head) is not the store's: ``erasing.erase_example``. Raises UnknownExample, StoreFailed.
         """
         found = self.traces(example_id)
-        self._filed.imports.forget(example_id)
+        self._index.imports.forget(example_id)
         for folder in folders_of_pictures(self.root):
             forget_seen(folder, example_id + names.SUFFIX)
         for path in found:
             atomic.remove(path)
-        self._filed.forget_example(example_id)
+        self._index.forget_example(example_id)
         self._journal.forget(example_id)
         return len(found)
 
     def set_aside(self, example_id: str) -> None:
         """Move an example that turns out to be unreadable out of its class. Raises UnknownExample, StoreFailed."""
-        example = self._filed.example(example_id)
+        example = self._index.example(example_id)
         if example.path.exists():
             set_aside(self.root, example.path)
-        self._filed.forget_example(example_id)
+        self._index.forget_example(example_id)
 
     def undo(self) -> Change:
         """Take back the last change that is in force and return it.
@@ -290,9 +287,9 @@ class ExampleStore:
     def _carry_on(self) -> None:
         """Finish moving the examples of imports whose undo or redo was cut off; a disk that refuses leaves it to the next load."""
         for step in self._journal.pending:
-            if self._filed.is_halfway(step):
+            if self._index.is_halfway(step):
                 with suppress(StoreFailed):
-                    self._filed.perform(step)
+                    self._index.perform(step)
 
     def _step(self, way: Way) -> Change:
         tried = [step for step in self._journal.pending if step.way == way]
@@ -300,19 +297,19 @@ class ExampleStore:
         self.load()
         if tried and self._journal.is_taken(tried[-1]):
             return tried[-1].change
-        if any(map(self._filed.is_halfway, self._journal.pending)):
+        if any(map(self._index.is_halfway, self._journal.pending)):
             raise StoreFailed("an earlier undo could not be finished")
         change = self._journal.ahead(way)
         if change is None:
             raise NothingToUndo("nothing to undo") if way == "undo" else NothingToRedo("nothing to redo")
         step = Step(way, change)
-        if reason := self._filed.obstacle(step):
+        if reason := self._index.obstacle(step):
             self._journal.drop(change)
             raise UndoImpossible(reason)
         if step.target is None:
-            step = moved(step, free_place(self.root / BIN, self._filed.bin_name(change), self._clock()))
+            step = moved(step, free_place(self.root / BIN, self._index.bin_name(change), self._clock()))
         self._journal.begin(step)
-        self._filed.perform(step)
+        self._index.perform(step)
         if step.origin is None and step.change.subject == "class":
             self.load()
         self._journal.finish(step)
@@ -320,7 +317,7 @@ class ExampleStore:
 
     def _new_class(self, label: str, background: bool) -> LearnedClass:
         """Describe a class that is not there yet. Raises InvalidLabel, ClassExists."""
-        kept, others = self._filed.free_label(label), self._filed.classes.values()
+        kept, others = self._index.free_label(label), self._index.classes.values()
         return LearnedClass(
             uuid4().hex,
             kept,
@@ -331,7 +328,7 @@ class ExampleStore:
 
     def _make(self, learned: LearnedClass) -> None:
         atomic.make_folder(self.root / learned.folder)
-        self._filed.mark(learned)
+        self._index.mark(learned)
 
     def _begin(self, subject: Subject, own_id: str, before: Value, after: Value, place: str = "") -> Step:
         """Note a change that is about to be made; ``place`` is what becomes of its name in the bin."""
@@ -345,14 +342,14 @@ class ExampleStore:
 
     def _do(self, subject: Subject, own_id: str, before: Value, after: Value, place: str = "") -> None:
         step = self._begin(subject, own_id, before, after, place)
-        self._filed.perform(step)
+        self._index.perform(step)
         self._journal.finish(step)
 
     def _change_class(self, learned: LearnedClass, label: str, background: bool) -> LearnedClass:
         if (label, background) != value_of(learned):
             self._do("class", learned.id, value_of(learned), (label, background))
-            return self._filed.classes[learned.id]
-        return self._filed.change_class(learned, label, background)
+            return self._index.classes[learned.id]
+        return self._index.change_class(learned, label, background)
 
     def _converted(self, picture: bytes) -> bytes | None:
         try:

@@ -83,26 +83,6 @@ def probabilities(logits: NDArray[np.float64], scale: float) -> NDArray[np.float
     return shares
 
 
-def calibration_error(
-    probability: NDArray[np.float64],
-    truth: NDArray[np.intp],
-    weights: NDArray[np.float64] | None = None,
-    bins: int = 10,
-) -> float:
-    """Return the expected calibration error, 0 to 1, over equal bins of the best class's probability.
-
-    Guo et al., On Calibration of Modern Neural Networks (arXiv 1706.04599), section 2.
-
-    ``probability``: shape (n, C), n >= 1; ``truth``: the right columns, (n,); ``weights``: (n,), all 1 where not given.
-    """
-    share = np.ones(len(truth)) if weights is None else weights
-    sure = probability.max(axis=1)
-    right = probability.argmax(axis=1) == truth
-    number = np.minimum((sure * bins).astype(np.intp), bins - 1)
-    gaps = np.bincount(number, share * (right - sure), minlength=bins)
-    return float(np.abs(gaps).sum() / share.sum())
-
-
 def _deal(groups: Groups, most: int) -> dict[str, int]:
     """Return each occasion's fold: dealt out from the largest, each to the fold that has the least."""
     sizes: dict[str, int] = {}

@@ -1,6 +1,10 @@
 """What an archive may ask of the machine that reads it."""
 
 from dataclasses import dataclass
+from typing import Final
+
+LARGEST_PICTURE_FILE: Final = 32 * 1024 * 1024
+"""Bytes of a picture that comes from a file, in an archive or by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +19,7 @@ class ArchiveLimits:
     """Classes that the pictures are filed under."""
     manifest: int = 16 * 1024 * 1024
     """Bytes of the manifest."""
-    picture: int = 32 * 1024 * 1024
+    picture: int = LARGEST_PICTURE_FILE
     """Bytes of a picture, of which one is in memory at a time."""
     ratio: int = 100
     """How many times larger than in the zip a picture may become; pictures hardly shrink when they are zipped."""

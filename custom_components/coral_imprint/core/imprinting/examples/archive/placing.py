@@ -61,7 +61,7 @@ class Placing:
         self._label = label
         self._latest = now.astimezone(UTC) + timedelta(days=1)
         self._folders: Mapping[str, PackedClass] = {one.folder: one for one in classes or ()}
-        self._filed: Mapping[str, tuple[PackedClass, Packed]] = {
+        self._index: Mapping[str, tuple[PackedClass, Packed]] = {
             example.file: (one, example) for one in classes or () for example in one.examples
         }
         self._sorted = any(PurePosixPath(path).parent.parent.name == _DATASET for path in paths)
@@ -72,7 +72,7 @@ class Placing:
             return None
         if reason := _refused(entry, path):
             return Skipped(_shown(path), reason)
-        filed = self._filed.get(path)
+        filed = self._index.get(path)
         taken = self._taken(entry, path, filed[1] if filed else None)
         if self._label is not None:
             return Placed(entry, _shown(path), self._label, False, None, taken)
