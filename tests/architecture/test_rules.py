@@ -1,210 +1,152 @@
-"""The rules of the house: who may know whom. Checked on the syntax tree, TYPE_CHECKING imports included."""
+"""The rules of the house, held to the house as it is; and each of them broken on purpose, to see that it notices."""
 
-import ast
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 import sys
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-HOUSE = ROOT / "custom_components" / "coral_imprint"
-CORES = ("embedding", "imprinting")
-FACES = {*CORES, "embedding.devices", "embedding.edgetpu", "embedding.errors", "embedding.remote"}
-"""What the shell may know of the cores: their faces, and those of the parts that only some engines load."""
+from . import doors, rules
+from .house import CORES, HOUSE, OWN_FOLDERS, House, our_house, own_code
 
-ALL = sorted(HOUSE.rglob("*.py"))
-CORE_FILES = [path for path in ALL if path.relative_to(HOUSE).parts[0] == "core"]
-SHELL_FILES = [path for path in ALL if path not in CORE_FILES]
-PLATFORMS = {"binary_sensor", "button", "event", "image", "number", "select", "sensor", "switch"}
-OWN_FOLDERS = ("app", "bench", "docs", "scripts", "tests")
-OWN_CODE = sorted(path for folder in OWN_FOLDERS for path in (ROOT / folder).rglob("*.py"))
+type Rule = Callable[[House], list[str]]
 
-HOME_ASSISTANT = {"homeassistant", "probatio", "voluptuous", "custom_components"}
-TFLITE_RUNTIMES = {"ai_edge_litert", "tflite_runtime", "tensorflow", "pycoral"}
-
-# Doors: what only these files may touch.
-CAMERA_DOOR = {"classifiers/looking/frames.py"}
-PIL_DOOR = {"core/embedding/pictures/decoding.py"}
-RUNTIME_DOORS = {"core/embedding/runtimes/litert.py", "core/embedding/serving/delegate.py"}
-SCHEMA_DOOR = {f"core/embedding/{name}.py" for name in ("export/append", "network/writer", "network/graph")}
-# HTTP is no dependency of the core: only the server's program needs it, and the client where an engine is on one.
-HTTP_DOORS = {
-    "core/embedding/remote/http_transport.py",
-    "core/embedding/server.py",
-    *(f"core/embedding/serving/{name}.py" for name in ("application", "connections")),
-}
-DISK_DOORS = {
-    "core/imprinting/examples/atomic.py",  # every write and read of examples and what is derived from them
-    "core/imprinting/examples/archive/reading.py",  # reads the archive that the user names
-    "core/embedding/published/catalogue.py",  # reads its entries, and published files to verify them
-    "core/embedding/published/download.py",  # writes published files
-    "core/embedding/embedder.py",  # reads the extractor's file
-    "core/embedding/edgetpu/process_pipes.py",  # opens the pipe to the server's process
-    "core/embedding/devices.py",  # looks for Edge TPUs in sysfs
-    "core/embedding/edgetpu/private_folder.py",  # makes the folder of the server's socket
-    "core/embedding/serving/auth.py",  # reads the token
-    "core/embedding/serving/listening.py",  # makes and removes the socket
-    "core/embedding/serving/models.py",  # reads extractors
-    "core/embedding/notes.py",  # notes that spare a comparison at the next start
-    "core/embedding/runtimes/selftest.py",  # reads its references
-    "extractors/model_files.py",  # models and labels that the user names
-    "actions/pictures.py",  # reads the picture that the user names
-}
-DISK_CALLS = {
-    "open", "fdopen", "read_bytes", "read_text", "write_bytes", "write_text", "unlink", "rename", "replace", "rmdir",
-    "mkdir", "makedirs", "remove", "rmtree", "copy", "move", "fsync", "touch",
-}  # fmt: skip
-
-LONG_FILES: dict[str, str] = {}
-"""Files over 400 lines, each with its reason."""
-LONG_FUNCTIONS: dict[str, str] = {}
-"""Functions over 50 lines, each with its reason."""
+PROGRAMS = [text for name, text in own_code().items() if not name.startswith("tests/")]
+"""What uses the cores beside the integration."""
 
 
-def name_of(path: Path) -> str:
-    return path.relative_to(HOUSE if HOUSE in path.parents else ROOT).as_posix()
+def long_files(house: House) -> list[str]:
+    return rules.long_files(house.sources.items())
 
 
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+def quiet(house: House) -> list[str]:
+    return rules.quiet(house.sources.items())
 
 
-def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield (level, module) of each import; ``from . import x`` yields x too."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((0, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            if node.module:
-                yield node.level, node.module
-            if node.level and not node.module:
-                yield from ((node.level, alias.name) for alias in node.names)
+def unused(house: House) -> list[str]:
+    return rules.unused(house, PROGRAMS)
 
 
-def roots(path: Path) -> set[str]:
-    return {module.partition(".")[0] for level, module in imports(tree_of(path)) if level == 0}
+RULES: tuple[Rule, ...] = (
+    rules.climbing,
+    rules.circles,
+    rules.homely_cores,
+    rules.around_the_faces,
+    rules.thick_faces,
+    rules.names_of_python,
+    rules.names_that_mean_two_things,
+    rules.names_that_say_nothing,
+    rules.crowded_rooms,
+    rules.many_parameters,
+    long_files,
+    quiet,
+    unused,
+    doors.touched_imports,
+    doors.touched_disk,
+    doors.missing_doors,
+)
 
 
 def test_every_file_is_looked_at() -> None:
-    assert len(CORE_FILES) > 15
-    assert {"__init__.py", "classifiers/coordinator.py", "config_flow.py", "engines/engine.py"} <= {
-        name_of(path) for path in SHELL_FILES
-    }
-    assert {path.relative_to(HOUSE).parts[1] for path in CORE_FILES} == set(CORES)
-    assert {path.relative_to(ROOT).parts[0] for path in OWN_CODE} == set(OWN_FOLDERS)
-    # Doors are files that exist: a renamed one would leave its rule without effect.
-    for door in CAMERA_DOOR | PIL_DOOR | RUNTIME_DOORS | SCHEMA_DOOR | HTTP_DOORS | DISK_DOORS | set(LONG_FILES):
-        assert (HOUSE / door).is_file() or (ROOT / door).is_file(), door
+    house = our_house()
+    assert len(house.cores) > 100
+    assert {"__init__.py", "classifiers/coordinator.py", "config_flow.py", "engines/engine.py"} <= {*house.shell}
+    assert {name.split("/")[1] for name in house.cores} == set(CORES)
+    assert {path.name for path in (HOUSE / "core").iterdir()} - {"__pycache__"} == set(CORES), "and nothing else"
+    assert {name.split("/")[0] for name in own_code()} == set(OWN_FOLDERS)
+    assert sum(map(len, house.edges.values())) > 500, "imports are resolved"
+    for name in (
+        *rules.LONG_FILES,
+        *(place.split(":")[0] for place in (*rules.LONG_FUNCTIONS, *rules.MANY_PARAMETERS)),
+    ):
+        assert name in house.sources, f"{name} is excepted, and not there"
 
 
-@pytest.mark.parametrize("path", CORE_FILES, ids=name_of)
-def test_core_knows_no_home_assistant_and_no_other_core(path: Path) -> None:
-    parts = path.relative_to(HOUSE / "core").parts
-    assert not roots(path) & (HOME_ASSISTANT | set(CORES))
-    for level, module in imports(tree_of(path)):
-        # A relative import may climb to its core's own folder, not beyond.
-        assert level < len(parts), f"{module} leaves the core"
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_house_keeps_its_rules(rule: Rule) -> None:
+    assert rule(our_house()) == []
 
 
-@pytest.mark.parametrize("path", SHELL_FILES, ids=name_of)
-def test_shell_uses_the_cores_through_their_faces(path: Path) -> None:
-    for level, module in imports(tree_of(path)):
-        if level and module.startswith("core."):
-            assert module.removeprefix("core.") in FACES, f"reaches into {module}"
+def test_what_is_not_the_integration_is_as_short_and_as_honest() -> None:
+    assert rules.long_files(own_code().items()) == []
+    assert rules.quiet(own_code().items()) == []
 
 
-def test_no_file_of_the_cores_has_the_name_of_one_of_pythons() -> None:
-    """Their folder may come first on Python's path."""
-    core = HOUSE / "core"
-    assert {path.name for path in core.iterdir() if path.name != "__pycache__"} == set(CORES)
-    assert not {path.stem for path in core.iterdir()} & sys.stdlib_module_names
+def test_floors(capsys: pytest.CaptureFixture[str]) -> None:
+    """Print the floors, which is where a newcomer may begin to read."""
+    house = our_house()
+    with capsys.disabled():
+        sys.stdout.write("\n".join(["", *rules.plan(house), ""]))
+    rooms = [room for floor in rules.FLOORS for room in floor]
+    assert len(rooms) == len(set(rooms))
+    for room in rooms:
+        assert any(name == f"{room}.py" or name.startswith(f"{room}/") for name in house.sources), room
 
 
-@pytest.mark.parametrize("path", ALL, ids=name_of)
-def test_doors(path: Path) -> None:
-    name, tree = name_of(path), tree_of(path)
-    modules = {module for level, module in imports(tree) if level == 0}
-    own = {module.partition(".")[0] for module in modules}
-    assert name in CAMERA_DOOR or not any(module.startswith("homeassistant.components.camera") for module in modules)
-    assert name in PIL_DOOR or "PIL" not in own
-    assert name in RUNTIME_DOORS or not own & TFLITE_RUNTIMES
-    assert name in SCHEMA_DOOR or not own & {"tflite", "flatbuffers"}
-    assert name in HTTP_DOORS or path in SHELL_FILES or "aiohttp" not in own - names_for_types(tree)
-    at_top = {module.partition(".")[0] for node in tree.body for _, module in imports(node) if not defines(node)}
-    assert not at_top & TFLITE_RUNTIMES, "native runtimes are imported where they are used, never with the module"
+STORE = "core/imprinting/examples/store.py"
+TEACHING = "actions/teaching.py"
+LONG = "def long() -> None:\n" + "    pass\n" * 50
+WIDE = "def wide(self, a, b, c, d, e, *, f) -> None:\n    pass\ndef wider(a, b, c, d, e, f, g) -> None:\n    pass\n"
+BROKEN: tuple[tuple[Rule, str, str], ...] = (
+    (rules.climbing, "extractors/lens.py", "from ..classifiers.coordinator import ClassifierCoordinator"),
+    (rules.climbing, "classifiers/teaching.py", "from ..engines.engine import Engine"),
+    (rules.climbing, "core/embedding/embedder.py", "from ..imprinting import fit"),
+    (rules.climbing, TEACHING, "from ..flows.forms import classifier_schema"),
+    (rules.climbing, "sensor.py", "from .switch import SWITCHES"),
+    (rules.climbing, "const.py", "def late():\n    from .entity import ClassifierEntity"),
+    (rules.climbing, "somewhere/new.py", "x = 1"),
+    (rules.circles, "const.py", "from .settings import ClassifierSettings"),
+    (rules.circles, "classifiers/learning/learned.py", "from .learner import Learner"),
+    (rules.homely_cores, STORE, "from homeassistant.core import HomeAssistant"),
+    (rules.homely_cores, STORE, "import embedding"),
+    (rules.homely_cores, STORE, "from ....const import DOMAIN"),
+    (rules.around_the_faces, "classifiers/archives.py", "from ..core.imprinting.examples.store import ExampleStore"),
+    (rules.thick_faces, TEACHING, "def reach(classifier):\n    return classifier.learner.examples"),
+    (rules.thick_faces, "sensor.py", "from .core.imprinting import ExampleStore"),
+    (rules.names_of_python, "core/imprinting/select.py", ""),
+    (rules.names_of_python, "core/embedding/http/client_side.py", ""),
+    (rules.names_that_mean_two_things, STORE, "class ExampleStore:\n    pass"),
+    (rules.names_that_mean_two_things, "sensor.py", "class _Head:\n    pass"),
+    (rules.names_that_mean_two_things, "core/imprinting/heads/store.py", ""),
+    (rules.names_that_say_nothing, "classifiers/utils.py", ""),
+    (rules.many_parameters, "sensor.py", WIDE),
+    (long_files, "sensor.py", LONG),
+    (long_files, "sensor.py", "\n" * 400),
+    (quiet, "sensor.py", "try:\n    pass\nexcept Exception:\n    pass"),
+    (unused, "sensor.py", "def nobody_calls_this() -> None:\n    pass"),
+    (doors.touched_imports, "sensor.py", "from homeassistant.components.camera import async_get_image"),
+    (doors.touched_imports, "core/embedding/embedder.py", "from PIL import Image"),
+    (doors.touched_imports, "core/embedding/runtimes/choice.py", "import ai_edge_litert"),
+    (doors.touched_imports, "core/embedding/runtimes/litert.py", "import ai_edge_litert"),
+    (doors.touched_imports, "core/embedding/export/columns.py", "import flatbuffers"),
+    (doors.touched_imports, "core/embedding/remote/pool.py", "import aiohttp"),
+    (doors.touched_disk, "sensor.py", "def read(path):\n    return path.read_bytes()"),
+    (doors.touched_disk, "sensor.py", "def read(name):\n    return open(name)"),
+)
 
 
-def names_for_types(tree: ast.Module) -> set[str]:
-    """Return what is imported for annotations alone."""
-    checks = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
-    return {module.partition(".")[0] for node in checks for _, module in imports(node)}
+@pytest.mark.parametrize(("rule", "name", "source"), BROKEN)
+def test_a_broken_rule_is_noticed(rule: Rule, name: str, source: str) -> None:
+    assert rule(our_house().but(name, source))
 
 
-def defines(node: ast.AST) -> bool:
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+def test_a_crowded_room_is_noticed() -> None:
+    house = our_house()
+    for number in range(rules.FILES_A_ROOM):
+        house = house.but(f"engines/part_{number}.py", "")
+    assert rules.crowded_rooms(house) == [f"engines has {rules.FILES_A_ROOM + 2} files"]
 
 
-@pytest.mark.parametrize("path", ALL, ids=name_of)
-def test_only_the_disk_doors_touch_the_disk(path: Path) -> None:
-    if name_of(path) in DISK_DOORS:
-        return
-    for node in ast.walk(tree_of(path)):
-        if not isinstance(node, ast.Call):
-            continue
-        function = node.func
-        if isinstance(function, ast.Name):
-            assert function.id != "open", f"line {node.lineno}"
-        elif isinstance(function, ast.Attribute) and function.attr in DISK_CALLS:
-            owner = ast.unparse(function.value)
-            by_os = owner in {"os", "shutil", "io", "tempfile"}
-            by_path = "path" in owner.lower() or "folder" in owner.lower() or owner.startswith("Path(")
-            assert not (by_os or by_path), f"line {node.lineno}: {owner}.{function.attr}"
+def test_a_door_that_was_moved_is_noticed() -> None:
+    sources = {name: text for name, text in our_house().sources.items() if name not in doors.CAMERA_DOOR}
+    assert doors.missing_doors(House(sources)) == sorted(doors.CAMERA_DOOR)
 
 
-@pytest.mark.parametrize("path", [path for path in SHELL_FILES if path.stem in PLATFORMS], ids=name_of)
-def test_platforms_do_not_know_each_other(path: Path) -> None:
-    assert not {module for level, module in imports(tree_of(path)) if level} & PLATFORMS
+def test_every_rule_was_broken() -> None:
+    elsewhere = {rules.crowded_rooms, doors.missing_doors}
+    assert {rule for rule, _, _ in BROKEN} | elsewhere == set(RULES)
 
 
-@pytest.mark.parametrize("path", ALL + OWN_CODE, ids=name_of)
-def test_sizes(path: Path) -> None:
-    name = name_of(path)
-    assert name in LONG_FILES or len(path.read_text().splitlines()) <= 400
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
-            assert f"{name}:{node.name}" in LONG_FUNCTIONS or length <= 50, f"{node.name} has {length} lines"
-
-
-@pytest.mark.parametrize("path", ALL + OWN_CODE, ids=name_of)
-def test_nothing_is_caught_to_be_quiet(path: Path) -> None:
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.ExceptHandler):
-            caught = ast.unparse(node.type) if node.type else "everything"
-            assert caught not in {"Exception", "BaseException", "everything"}, f"line {node.lineno}"
-
-
-def test_imports_have_no_circles() -> None:
-    known = {path.relative_to(HOUSE).with_suffix("").parts: path for path in ALL}
-    edges: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
-    for parts, path in known.items():
-        package = parts[:-1]
-        for level, module in imports(tree_of(path)):
-            if level:
-                target = (*package[: len(package) - (level - 1)], *module.split("."))
-                found = target if target in known else (*target, "__init__")
-                if found in known:
-                    edges.setdefault(parts, set()).add(found)
-    done: set[tuple[str, ...]] = set()
-
-    def visit(node: tuple[str, ...], trail: tuple[tuple[str, ...], ...]) -> None:
-        assert node not in trail, " → ".join("/".join(step) for step in (*trail, node))
-        if node not in done:
-            for target in edges.get(node, ()):
-                visit(target, (*trail, node))
-            done.add(node)
-
-    assert len(edges) > 15
-    for start in edges:
-        visit(start, ())
+def test_paths_are_those_of_this_checkout() -> None:
+    assert (HOUSE / "manifest.json").is_file()
+    assert Path(__file__).is_relative_to(HOUSE.parents[1])

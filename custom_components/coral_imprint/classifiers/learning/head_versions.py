@@ -3,6 +3,7 @@
 import logging
 
 from ...core.imprinting import Head, HeadVersions, StoreFailed, TrainingSet, UnusableHead, Version
+from .learned import Learned
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -18,13 +19,13 @@ def load_head(versions: HeadVersions, version: Version | None, fingerprint: str,
         return None
 
 
-def keep_head(
-    versions: HeadVersions, head: Head, fingerprint: str, *, rows: TrainingSet, taught: str, why: str, name: str
-) -> None:
+def keep_head(versions: HeadVersions, learned: Learned, *, rows: TrainingSet, taught: str, why: str, name: str) -> None:
     """Keep a head as the version that answers from now on; ``rows`` is what it was learned from."""
+    head = learned.head
+    assert head
     try:
         versions.keep(
-            head.save(fingerprint),
+            head.save(learned.lens.fingerprint),
             taught=taught,
             why=why,
             kind=head.kind,

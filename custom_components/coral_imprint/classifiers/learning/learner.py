@@ -242,11 +242,8 @@ class Learner:
 
     def keep_version(self, learned: Learned, rows: TrainingSet) -> None:
         """Keep a head, learned from these examples, as a version. Blocking."""
-        assert learned.head
         taught, name = self.examples.taught, self.settings.name
-        keep_head(
-            self._versions, learned.head, learned.lens.fingerprint, rows=rows, taught=taught, why=self._why, name=name
-        )
+        keep_head(self._versions, learned, rows=rows, taught=taught, why=self._why, name=name)
 
     @callback
     def async_reviewed(self, odd: tuple[Odd, ...]) -> None:
