@@ -339,7 +339,7 @@ class TestCut:
         with pytest.raises(NotAPicture):
             cut(b"", [])
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(
         st.tuples(st.integers(8, 200), st.integers(8, 200)),
         st.tuples(st.floats(0, 0.9), st.floats(0, 0.9), st.floats(0.05, 1), st.floats(0.05, 1)),

@@ -31,7 +31,7 @@ def likeness(one: Pixels, other: Pixels) -> float:
     return float(describe(one) @ describe(other))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 256), st.sampled_from([1, 2, 8, 64]))
 def test_is_a_unit_vector(seed: int, levels: int, grain: int) -> None:
     """Any picture has a finite vector of the promised length, shape and type."""

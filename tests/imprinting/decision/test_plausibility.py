@@ -107,7 +107,7 @@ def test_only_so_many_examples_are_kept_and_they_cover_the_class() -> None:
     assert all(learned.margins(row)["a"] > 0 for row in around(B, 20, 0.3, 6))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 40), st.integers(1, 3), st.integers(0, 1000), st.floats(0.01, 100))
 def test_laws(count: int, classes: int, seed: int, length: float) -> None:
     """Levels are cosines, learning is repeatable, and lengths don't matter."""

@@ -190,7 +190,7 @@ def test_spread_counts_occasions_not_looks() -> None:
     assert count > 40
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 5), st.integers(0, 1000), st.floats(0.1, 50))
 def test_log_odds_are_those_of_the_probabilities(classes: int, seed: int, scale: float) -> None:
     logits: NDArray[np.float64] = np.random.default_rng(seed).standard_normal((9, classes))

@@ -167,7 +167,7 @@ def test_full_disk_keeps_what_was_there(tmp_path: Path) -> None:
     assert found(opened(tmp_path), 4) == [0, 1, 3]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.one_of(st.integers(0, 9), st.frozensets(st.integers(0, 9)), st.none()), max_size=20))
 def test_memory_and_file_agree(
     tmp_path_factory: pytest.TempPathFactory, actions: list[int | frozenset[int] | None]

@@ -320,5 +320,5 @@ class Teaching(RuleBasedStateMachine):
         assert self.versions.read(current.number) == self.answer
 
 
-Teaching.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+Teaching.TestCase.settings = settings(max_examples=25, stateful_step_count=30)
 TestTeaching = Teaching.TestCase

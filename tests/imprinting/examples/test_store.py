@@ -266,7 +266,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ACTIONS)
 def test_memory_and_disk_agree(tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[str, int]]) -> None:
     """After any sequence of actions a fresh load sees what memory says."""

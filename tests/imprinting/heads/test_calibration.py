@@ -151,7 +151,7 @@ def test_calibration_error_by_hand() -> None:
     assert calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(2, 6), st.integers(0, 10_000), st.floats(1e-3, 1e3))
 def test_laws_of_probabilities(classes: int, seed: int, scale: float) -> None:
     """They add up to 1, keep the order, and don't overflow."""

@@ -96,7 +96,7 @@ group_lists = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(groups=group_lists, most=st.integers(2, 12), seed=st.integers(0, 3))
 def test_what_is_asked_was_never_taught(groups: dict[str, list[str]], most: int, seed: int) -> None:
     """No occasion of a class on both sides unless it is split; every class taught; each example asked at most once."""

@@ -311,7 +311,7 @@ def test_occasions_lower_certainty_not_the_answer(kind: str) -> None:
 CHANGES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(0, 2)), max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CHANGES)
 def test_imprinting_step_by_step_is_imprinting_anew(changes: list[tuple[int, int, int]]) -> None:
     """Any examples added and removed, in any order, leave the head of those that are left, to the bit."""
