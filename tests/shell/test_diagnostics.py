@@ -93,7 +93,7 @@ async def test_an_engine_with_a_file_of_the_users(
     (classifier,) = found["classifiers"]
     assert classifier["camera"] == {"registered": True, "platform": "fake", "disabled": False, "state": "idle"}
     learner = engine.runtime_data.classifiers["gate_id"].learner
-    assert {key: row["examples"] for key, row in classifier["classes"].items()} == learner.examples.counts()
+    assert {key: row["examples"] for key, row in classifier["classes"].items()} == learner.counts
     assert classifier["learned"]["head"] == "imprint" and classifier["learned"]["classes"] == 2
     assert classifier["errors"]["not_a_picture"]["times"] == 1
     assert classifier["last_look"]["good"] is False and classifier["last_look"]["current"] in learner.classes

@@ -1,12 +1,14 @@
-"""What an action is, and which classifier or engine it acts on."""
+"""What an action is, which classifier or engine it acts on, and how it is registered."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from homeassistant.const import ATTR_DEVICE_ID
 from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, SupportsResponse, callback
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import config_validation as cv, service
+from homeassistant.helpers.typing import VolSchemaType
 import voluptuous as vol
 
 from ..classifiers.coordinator import ClassifierCoordinator
@@ -57,3 +59,24 @@ def engine_of(hass: HomeAssistant, device_id: str) -> tuple[Engine, list[Classif
     engine: Engine = entry.runtime_data
     one = engine.classifiers.get(device.config_subentry_id or "")
     return engine, [one] if one else list(engine.classifiers.values())
+
+
+@callback
+def async_register(hass: HomeAssistant, action: Action) -> None:
+    """Let an action be called."""
+
+    async def handle(call: ServiceCall) -> ServiceResponse:
+        device_id = call.data[ATTR_DEVICE_ID]
+        if action.engine_handler:
+            return await action.engine_handler(call, *engine_of(hass, device_id))
+        assert action.handler
+        return await action.handler(call, classifier_of(hass, device_id))
+
+    fields = vol.Schema({vol.Required(ATTR_DEVICE_ID): cv.string, **action.fields})
+    schema: VolSchemaType = vol.All(fields, action.check) if action.check else fields
+    if action.admin:
+        service.async_register_admin_service(
+            hass, DOMAIN, action.name, handle, schema, supports_response=action.response
+        )
+    else:
+        hass.services.async_register(DOMAIN, action.name, handle, schema, supports_response=action.response)

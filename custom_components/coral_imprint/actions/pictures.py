@@ -19,8 +19,12 @@ _IMAGES: Final = "media-source://image/"
 """Home Assistant lists cameras and image entities among the media, but resolves them to streams: they are asked themselves."""
 
 
-async def async_picture(hass: HomeAssistant, data: Mapping[str, Any]) -> bytes | None:
-    """Return the picture that an action's data name, whatever its bytes are; None where they name none.
+SOURCES: Final = {ATTR_FILE, ATTR_IMAGE, ATTR_MEDIA}
+"""Fields that name a picture from elsewhere."""
+
+
+async def async_picture(hass: HomeAssistant, data: Mapping[str, Any]) -> bytes:
+    """Return the picture that one of `SOURCES` in an action's data names, whatever its bytes are.
 
     Raises HomeAssistantError.
     """
@@ -32,14 +36,12 @@ async def async_picture(hass: HomeAssistant, data: Mapping[str, Any]) -> bytes |
         return await _async_read(hass, path)
     if entity_id := data.get(ATTR_IMAGE):
         return await _async_image(hass, entity_id)
-    if media := data.get(ATTR_MEDIA):
-        content_id: str = media[ATTR_MEDIA_CONTENT_ID]
-        if content_id.startswith(_IMAGES):
-            return await _async_image(hass, content_id.removeprefix(_IMAGES))
-        if content_id.startswith(_CAMERAS):
-            return await async_grab(hass, content_id.removeprefix(_CAMERAS))
-        return await _async_read(hass, await async_media_path(hass, content_id))
-    return None
+    content_id: str = data[ATTR_MEDIA][ATTR_MEDIA_CONTENT_ID]
+    if content_id.startswith(_IMAGES):
+        return await _async_image(hass, content_id.removeprefix(_IMAGES))
+    if content_id.startswith(_CAMERAS):
+        return await async_grab(hass, content_id.removeprefix(_CAMERAS))
+    return await _async_read(hass, await async_media_path(hass, content_id))
 
 
 async def async_media_path(hass: HomeAssistant, content_id: str) -> Path:

@@ -20,16 +20,15 @@ from ..const import (
     ATTR_MEDIA,
 )
 from .action import CLASS, Action
-from .pictures import async_picture
+from .pictures import SOURCES, async_picture
 
 _SECONDS = vol.All(cv.positive_time_period, vol.Range(max=cv.time_period(3600)))
 
 
 async def _capture_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
     label = call.data[ATTR_CLASS]
-    picture = await async_picture(call.hass, call.data)
-    if picture is not None:
-        ids = await classifier.teaching.async_file_picture(label, picture)
+    if call.data.keys() & SOURCES:
+        ids = await classifier.teaching.async_file_picture(label, await async_picture(call.hass, call.data))
     else:
         interval = call.data[ATTR_INTERVAL].total_seconds()
         ids = await classifier.teaching.async_capture(label, call.data[ATTR_COUNT], interval)

@@ -62,6 +62,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
+        self._index = self.learner.examples.index
         self.teaching = Teaching(hass, entry, self.learner, self)
         """What can be changed of what it knows."""
         self._refiner = Refiner(hass, entry, resources.refining, self.learner)
@@ -100,17 +101,17 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
     @property
     def classes(self) -> Mapping[str, LearnedClass]:
         """Its classes by id, oldest first."""
-        return self.learner.classes
+        return self._index.classes
 
     @property
     def labels(self) -> dict[str, str]:
         """Labels of its classes by id, oldest first."""
-        return self.learner.labels
+        return {class_id: learned.label for class_id, learned in self._index.classes.items()}
 
     @property
     def counts(self) -> Mapping[str, int]:
         """How many examples each class has, by class id."""
-        return self.learner.counts
+        return self._index.counts
 
     def is_known(self, class_id: str) -> bool:
         """Return whether a class is known without examples."""

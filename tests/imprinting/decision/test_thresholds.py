@@ -17,11 +17,11 @@ from imprinting.decision.thresholds import (
     Budget,
     Doubt,
     Thresholds,
-    as_rules,
     log_odds,
     spread,
     thresholds,
     tolerance_factor,
+    with_thresholds,
 )
 from imprinting.heads.calibration import HeldOut, probabilities
 
@@ -157,7 +157,7 @@ def test_examples_that_are_all_the_same_still_give_a_threshold() -> None:
 def test_rules_take_the_thresholds_unless_the_user_set_them() -> None:
     found = thresholds(CLASSES, looks(9), 1.0, RULES)
     mine = Limits(0.7, 0.5)
-    rules = replace(RULES, per_class=as_rules(replace(RULES, per_class={"closed": mine}), found))
+    rules = with_thresholds(replace(RULES, per_class={"closed": mine}), found)
     assert rules.limits("open") == found["open"].limits
     assert rules.limits("closed") == mine
     assert rules.limits("other") == Limits(RULES.enter_at, RULES.stay_at)

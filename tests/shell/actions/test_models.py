@@ -140,7 +140,7 @@ async def test_the_classes_are_given_back(hass: HomeAssistant, taught: MockConfi
     assert learner_of(taught).learned.head is None
     answer = await act(hass, taught, "import_model", file="gates.tflite")
     assert set(answer["added"]) == set(GATES) and answer["there_already"] == []
-    assert learner_of(taught).examples.counts == dict.fromkeys(learner_of(taught).classes, 0)
+    assert learner_of(taught).counts == dict.fromkeys(learner_of(taught).classes, 0)
     right = 0
     for seed in range(3):
         for gate in GATES:

@@ -81,7 +81,7 @@ async def test_classes_without_examples_answer(
     learner = learner_of(networked)
     head = head_of(networked)
     assert [learner.classes[class_id].label for class_id in head.classes] == ["beast", "car"]
-    assert learner.examples.counts == dict.fromkeys(learner.classes, 0)
+    assert learner.counts == dict.fromkeys(learner.classes, 0)
     assert [learner.examples.known[class_id].names for class_id in head.classes] == [
         ("tabby, tabby cat",),
         ("car, auto", "door"),

@@ -285,7 +285,7 @@ async def test_one_who_gives_up_does_not_take_the_frame_from_others(
     hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = SlowCamera(monkeypatch)
-    source = engine.runtime_data.classifiers["gate_id"]._shared.frames
+    source = engine.runtime_data.classifiers["gate_id"]._resources.frames
     since = time.monotonic()
     one = hass.async_create_task(source.async_frame("camera.driveway", since))
     other = hass.async_create_task(source.async_frame("camera.driveway", since))

@@ -11,7 +11,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 
 from custom_components.coral_imprint.classifiers.coordinator import ClassifierCoordinator
-from custom_components.coral_imprint.core.imprinting import Limits
+from custom_components.coral_imprint.core.imprinting import Limits, with_thresholds
 from tests.shell.conftest import FakeCamera, act, decide, settled, state, teach
 
 NEVER = {"enter_at": 100, "stay_at": 100}
@@ -27,7 +27,7 @@ def limits(entry: MockConfigEntry, label: str) -> Limits:
     """Return the thresholds that a class is decided by."""
     classifier = gate(entry)
     class_id = classifier.learner.examples.class_named(label).id
-    return classifier.learner.learned.rules(classifier.settings.rules).limits(class_id)
+    return with_thresholds(classifier.settings.rules, classifier.learned.thresholds).limits(class_id)
 
 
 @pytest.fixture

@@ -76,6 +76,22 @@ async def test_a_shelf_that_can_not_be_tidied_up_is_no_reason_not_to_learn(
     assert state(hass, "sensor.gate_class") == "open"
 
 
+async def test_the_log_calls_a_renamed_classifier_by_its_present_name(
+    hass: HomeAssistant,
+    engine: MockConfigEntry,
+    camera: FakeCamera,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await teach(hass, engine, camera, "closed", "open")
+    hass.config_entries.async_update_subentry(engine, engine.subentries["gate_id"], title="Front door")
+    await settled(hass)
+    monkeypatch.setattr(EmbeddingCache, "compact", full)
+    await act(hass, engine, "imprint")
+    assert "Front door: the embeddings could not be tidied up: No space left" in caplog.text
+    assert "Gate: " not in caplog.text
+
+
 async def test_a_class_that_is_known_is_added_whole_or_not_at_all(
     hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,7 +135,7 @@ async def test_what_another_network_does_not_know_has_to_be_shown_to_it(
     assert learned.lens.extractor == "other.tflite"
     assert bool(learned.head) is (labels == "thing")
     said = "what is known could not be kept: No space left" if labels == "thing" else "is not known to the extractor"
-    assert f"gate: {said}" in caplog.text or f"gate: a known class {said}" in caplog.text
+    assert f"Gate: {said}" in caplog.text or f"Gate: a known class {said}" in caplog.text
 
 
 async def test_examples_that_can_not_be_embedded_are_told_of(

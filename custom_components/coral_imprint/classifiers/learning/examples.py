@@ -19,6 +19,7 @@ from ...core.imprinting import (
     EmbeddingCache,
     EmbeddingFingerprints,
     Example,
+    ExampleIndex,
     ExampleStore,
     HeadVersions,
     InUse,
@@ -65,6 +66,8 @@ class Examples:
         self.known = KnownClasses(hass, self.root, lambda: self.settings.name)
         """What is known of classes without examples. Changed by `async_change` alone."""
         self._store = ExampleStore(self.root, _whole_jpeg, NotAPicture, dt_util.utcnow)
+        self.index: ExampleIndex = self._store.index
+        """The classes and examples, in memory."""
         self._fingerprints: EmbeddingFingerprints
         self._caches: dict[str, EmbeddingCache] = {}
         """Caches that were opened, by fingerprint: two of the same file would spoil it."""
@@ -74,7 +77,7 @@ class Examples:
     @property
     def classes(self) -> Mapping[str, LearnedClass]:
         """Classes by id, oldest first."""
-        return self._store.classes
+        return self.index.classes
 
     @property
     def in_use(self) -> InUse | None:
@@ -88,16 +91,11 @@ class Examples:
 
     def __len__(self) -> int:
         """Return the number of examples."""
-        return sum(self._store.counts.values())
+        return len(self.index.examples)
 
     def class_named(self, name: str) -> LearnedClass:
         """Return the class of this label or id. Raises UnknownClass."""
         return self._store.class_named(name)
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """How many examples each class has, by class id."""
-        return self._store.counts
 
     # --- on disk -------------------------------------------------------------------------------------------------
 

@@ -1,9 +1,9 @@
 """What a classifier has learned, as looks use it; and how far its examples are embedded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from ...core.imprinting import Head, Plausibility, Rules, Thresholds, as_rules
+from ...core.imprinting import Head, Plausibility, Thresholds
 from ...extractors.lens import Lens
 
 
@@ -30,7 +30,3 @@ class Learned:
     """By class id, for the budget of false alarms; empty without one, and until they are learned."""
     restored: int | None = None
     """The version that the user restored; None where the examples answer."""
-
-    def rules(self, rules: Rules) -> Rules:
-        """Return the decision's rules with the thresholds that were learned."""
-        return replace(rules, per_class=as_rules(rules, self.thresholds)) if self.thresholds else rules

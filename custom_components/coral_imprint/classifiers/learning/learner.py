@@ -30,6 +30,7 @@ from ...core.imprinting import (
     Thresholds,
     TrainingSet,
     Version,
+    with_thresholds,
 )
 from ...extractors.clutter_bank import async_draw_foreign
 from ...extractors.lens import Lens
@@ -98,7 +99,7 @@ class Learner:
     @property
     def counts(self) -> Mapping[str, int]:
         """How many examples each class has, by class id."""
-        return self.examples.counts
+        return self.examples.index.counts
 
     def class_named(self, name: str) -> LearnedClass:
         """Return the class of this label or id. Raises UnknownClass."""
@@ -208,9 +209,13 @@ class Learner:
         restored = load_head(self._versions, pinned, lens.fingerprint, self.settings.name)
         return replace(learned, head=restored, restored=pinned.number) if pinned and restored else learned
 
+    def rejects_foreign(self, lens: Lens) -> bool:
+        """Return whether looks at what was never taught are to be told, and can be: to the built-in extractor they all look alike."""
+        return self.settings.reject_foreign and lens.embedder.runtime != BUILTIN
+
     def _plausibility(self, lens: Lens, rows: TrainingSet) -> Plausibility | None:
         """Return what a look has to be near to, where that is wanted and the lens's bank is at hand. Blocking."""
-        return self.novelty.fit(lens, rows) if self.settings.reject_foreign else None
+        return self.novelty.fit(lens, rows) if self.rejects_foreign(lens) else None
 
     def _opened(self, lens: Lens, cache: EmbeddingCache) -> Learned:
         """Imprint; answer by the head that did before, where it was learned from the same. Blocking."""
@@ -352,7 +357,7 @@ class Learner:
             learned.head,
             rows,
             self.classes,
-            judge=as_decided(learned.rules(self.settings.rules), bank),
+            judge=as_decided(with_thresholds(self.settings.rules, learned.thresholds), bank),
             expected=expected,
             conditions=conditions,
             foreign=foreign if len(rows.vectors) > 1 else None,

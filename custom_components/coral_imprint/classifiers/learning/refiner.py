@@ -8,7 +8,7 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.start import async_at_started
 
-from ...core.embedding import BUILTIN, EmbeddingError
+from ...core.embedding import EmbeddingError
 from ...core.imprinting import ImprintingError, TrainingSet, choose
 from ...settings import ClassifierSettings
 from .expectations import learn_thresholds, review
@@ -79,14 +79,11 @@ class Refiner:
         head = learned.head
         assert head
         learner.async_reviewed(await in_thread(review, head, rows))
-        if self._wants_bank(learned) and rows.covers(head.classes):
+        wanted = learner.rejects_foreign(learned.lens) and not learned.plausibility
+        if wanted and rows.covers(head.classes):
             await learner.novelty.async_prepare(learned.lens)
             plausibility = await in_thread(learner.novelty.fit, learned.lens, rows)
             learner.replace_learned(learned, replace(learned, plausibility=plausibility))
-
-    def _wants_bank(self, learned: Learned) -> bool:
-        wanted = self._learner.settings.reject_foreign
-        return wanted and not learned.plausibility and learned.lens.embedder.runtime != BUILTIN
 
 
 def _refined(learned: Learned, rows: TrainingSet, settings: ClassifierSettings, background: frozenset[str]) -> Learned:

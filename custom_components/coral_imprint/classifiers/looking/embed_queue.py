@@ -139,7 +139,7 @@ def _agreed(asked: list[tuple[Wanted, asyncio.Future[Seen | None]]]) -> Wanted:
 @contextmanager
 def _answering(job: _Job) -> Iterator[None]:
     """Whatever goes wrong, whoever waits hears of it."""
-    error: EmbeddingError = RuntimeUnavailable("the engine was stopped")
+    error: EmbeddingError | None = None
     try:
         yield
     except EmbeddingError as err:
@@ -148,4 +148,4 @@ def _answering(job: _Job) -> Iterator[None]:
         for asked in job.wanted.values():
             for _, answer in asked:
                 if not answer.done():
-                    answer.set_exception(error)
+                    answer.set_exception(error or RuntimeUnavailable("the engine was stopped"))

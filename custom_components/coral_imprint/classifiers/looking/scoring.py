@@ -10,7 +10,7 @@ from homeassistant.util import dt as dt_util
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.imprinting import Decision, Rules, Scores, Verdict
+from ...core.imprinting import Decision, Rules, Scores, Verdict, with_thresholds
 from ..learning.learned import Learned
 from .health import Problem
 
@@ -51,6 +51,8 @@ class Scorer:
         """Know nothing yet."""
         self._decision = Decision(rules)
         self._failing_since: float | None = None
+        self._ruled_by: tuple[Learned, Rules] | None = None
+        """What the decision's rules were made of."""
 
     def failed(self, hold: float) -> Verdict | None:
         """Take in that a look failed: after an outage of more than ``hold`` seconds, what was known isn't worth keeping.
@@ -77,7 +79,9 @@ class Scorer:
         self._failing_since = None
         scores = learned.head.score(vector) if learned.head else None
         margins = learned.plausibility.margins(vector) if learned.plausibility else None
-        self._decision.rules = learned.rules(rules)
+        if self._ruled_by is None or self._ruled_by[0] is not learned or self._ruled_by[1] is not rules:
+            self._ruled_by = (learned, rules)
+            self._decision.rules = with_thresholds(rules, learned.thresholds) if learned.thresholds else rules
         return Reading(picture, dt_util.utcnow(), scores, self._decide(scores, margins, taught))
 
     def _decide(self, scores: Scores | None, margins: Mapping[str, float] | None, taught: str | None) -> Verdict:

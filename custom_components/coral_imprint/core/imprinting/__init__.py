@@ -2,7 +2,7 @@
 
 from .decision.decision import Decision, Finding, Limits, Rules, Verdict
 from .decision.plausibility import Bank, Plausibility, fit_plausibility, make_bank
-from .decision.thresholds import Budget, Doubt, Thresholds, as_rules, outcomes, thresholds
+from .decision.thresholds import Budget, Doubt, Thresholds, outcomes, thresholds, with_thresholds
 from .decision.uncertainty import Uncertainty
 from .derived.embeddings import EmbeddingCache
 from .derived.erasing import erase_example
@@ -27,6 +27,7 @@ from .errors import (
 from .examples.archive import LARGEST_PICTURE_FILE, Archive, ArchiveLimits, Skipped, Written, write_archive
 from .examples.bin import bin_whole, purge
 from .examples.importing import Importing, ImportReport
+from .examples.index import ExampleIndex
 from .examples.journal import Change
 from .examples.names import check_labels
 from .examples.records import Example, LearnedClass, Report
@@ -65,6 +66,7 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "Example",
+    "ExampleIndex",
     "ExampleStore",
     "Finding",
     "Groups",
@@ -110,7 +112,6 @@ __all__ = [
     "Written",
     "advise",
     "as_layer",
-    "as_rules",
     "bin_whole",
     "by_class",
     "check_labels",
@@ -132,5 +133,6 @@ __all__ = [
     "save_known",
     "thresholds",
     "to_review",
+    "with_thresholds",
     "write_archive",
 ]

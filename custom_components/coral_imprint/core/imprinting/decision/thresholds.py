@@ -9,7 +9,7 @@ threshold is the one-sided tolerance limit (Natrella, Experimental Statistics, N
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 import math
 from statistics import NormalDist
@@ -173,9 +173,9 @@ def _looks(classes: tuple[str, ...], held_out: HeldOut, scale: float) -> Iterato
         yield name, _ScoredLooks(odds, held_out.occasions, held_out.truth == column)
 
 
-def as_rules(rules: Rules, found: Mapping[str, Thresholds]) -> dict[str, Limits]:
-    """Return `Rules.per_class` from thresholds; classes whose user has set their own keep them."""
-    return {name: one.limits for name, one in found.items()} | dict(rules.per_class)
+def with_thresholds(rules: Rules, found: Mapping[str, Thresholds]) -> Rules:
+    """Return the rules with these thresholds; classes whose user has set their own keep them."""
+    return replace(rules, per_class={name: one.limits for name, one in found.items()} | dict(rules.per_class))
 
 
 def log_odds(logits: NDArray[np.float64], column: int) -> NDArray[np.float64]:

@@ -62,7 +62,8 @@ class ExampleStore:
         self._to_jpeg = to_jpeg
         self._unreadable = unreadable
         self._clock = clock
-        self._index = ExampleIndex(root)
+        self.index = ExampleIndex(root)
+        """What is filed, in memory. To be read by anyone, from any thread, and changed by the store alone."""
         self._journal = Journal(root / JOURNAL)
 
     def load(self) -> Report:
@@ -72,37 +73,37 @@ class ExampleStore:
         """
         loader = Loader(self.root, self._to_jpeg, self._unreadable, self._clock())
         report = loader.run()
-        self._index.take_over(loader.tree)
+        self.index.take_over(loader.tree)
         self._journal.read()
         self._carry_on()
-        self._journal.settle(self._index.happened, self._clock(), self._index.is_halfway)
+        self._journal.settle(self.index.happened, self._clock(), self.index.is_halfway)
         with suppress(StoreFailed):
-            self._index.imports.sweep(self._journal.mentions)
+            self.index.imports.sweep(self._journal.mentions)
         return report
 
     @property
     def classes(self) -> Mapping[str, LearnedClass]:
         """The classes by id, in creation order."""
-        return self._index.classes
+        return self.index.classes
 
     def class_named(self, name: str) -> LearnedClass:
         """Return the class of this label, whatever its case, or of this id. Raises UnknownClass."""
-        for learned in self._index.classes.values():
+        for learned in self.index.classes.values():
             if names.fold(learned.label) == names.fold(name.strip()):
                 return learned
-        if name in self._index.classes:
-            return self._index.classes[name]
+        if name in self.index.classes:
+            return self.index.classes[name]
         raise UnknownClass(f"there is no class {name!r}", name=name)
 
     def examples(self, class_id: str | None = None) -> list[Example]:
         """Return the examples, or those of one class, in the order they were captured."""
-        chosen = [one for one in self._index.examples.values() if class_id is None or one.class_id == class_id]
+        chosen = [one for one in self.index.examples.values() if class_id is None or one.class_id == class_id]
         return sorted(chosen, key=lambda one: (one.captured, one.id))
 
     @property
     def counts(self) -> Mapping[str, int]:
         """How many examples each class has, by class id; classes without any are there too."""
-        return self._index.counts
+        return self.index.counts
 
     @property
     def taught(self) -> str:
@@ -110,8 +111,8 @@ class ExampleStore:
 
         The same again when it is undone; the labels don't matter.
         """
-        lines = [f"{learned.id} {learned.background}" for learned in self._index.classes.values()]
-        lines += [f"{one.class_id} {one.key.hex()}" for one in self._index.examples.values()]
+        lines = [f"{learned.id} {learned.background}" for learned in self.index.classes.values()]
+        lines += [f"{one.class_id} {one.key.hex()}" for one in self.index.examples.values()]
         return hashlib.blake2b("\n".join(sorted(lines)).encode(), digest_size=16).hexdigest()
 
     @property
@@ -145,20 +146,20 @@ class ExampleStore:
 
     def rename_class(self, class_id: str, label: str) -> LearnedClass:
         """Give a class another label; its id stays. Raises UnknownClass, InvalidLabel, ClassExists, StoreFailed."""
-        learned = self._index.learned(class_id)
-        return self._change_class(learned, self._index.free_label(label, class_id), learned.background)
+        learned = self.index.learned(class_id)
+        return self._change_class(learned, self.index.free_label(label, class_id), learned.background)
 
     def set_background(self, class_id: str, background: bool) -> LearnedClass:
         """Say whether a class means "nothing to report". Raises UnknownClass, StoreFailed."""
-        learned = self._index.learned(class_id)
+        learned = self.index.learned(class_id)
         return self._change_class(learned, learned.label, background)
 
     def remove_class(self, class_id: str) -> None:
         """Move a class with its examples to the bin. Raises UnknownClass, StoreFailed."""
-        learned = self._index.learned(class_id)
+        learned = self.index.learned(class_id)
         if not (self.root / learned.folder).exists():
             # Removed by hand before.
-            self._index.forget_class(class_id)
+            self.index.forget_class(class_id)
             return
         self._do("class", class_id, value_of(learned), None, learned.folder)
 
@@ -167,7 +168,7 @@ class ExampleStore:
 
         Raises UnknownClass, UnreadablePicture, StoreFailed.
         """
-        learned = self._index.learned(class_id)
+        learned = self.index.learned(class_id)
         if len(picture) > LARGEST:
             raise UnreadablePicture(f"the picture has {len(picture)} bytes, at most {LARGEST} are taken")
         try:
@@ -178,7 +179,7 @@ class ExampleStore:
         path = next(
             path
             for example_id in names.example_ids(self._clock(), jpeg)
-            if example_id not in self._index.examples and not (path := folder / f"{example_id}{names.SUFFIX}").exists()
+            if example_id not in self.index.examples and not (path := folder / f"{example_id}{names.SUFFIX}").exists()
         )
         step = self._begin("example", path.stem, None, class_id)
         try:
@@ -188,7 +189,7 @@ class ExampleStore:
             with suppress(StoreFailed):
                 atomic.remove(path)
             raise
-        example = self._index.keep_example(path, class_id)
+        example = self.index.keep_example(path, class_id)
         self._journal.finish(step)
         return example
 
@@ -196,9 +197,9 @@ class ExampleStore:
         """Return what takes many pictures in as one change. Nothing else may change the store until it is finished."""
         return Importing(
             self.root,
-            self._index,
+            self.index,
             self._journal,
-            self._index.imports,
+            self.index.imports,
             to_jpeg=lambda picture: self._converted(picture) if 0 < len(picture) <= LARGEST else None,
             add_class=self.add_class,
             clock=self._clock,
@@ -210,25 +211,25 @@ class ExampleStore:
 
     def relabel_example(self, example_id: str, class_id: str) -> Example:
         """File an example under another class; its id stays. Raises UnknownExample, UnknownClass, StoreFailed."""
-        example = self._index.example(example_id)
-        learned = self._index.learned(class_id)
+        example = self.index.example(example_id)
+        learned = self.index.learned(class_id)
         if example.class_id == class_id:
             return example
         if not example.path.exists() or (self.root / learned.folder / example.path.name).exists():
             # An attempt that failed came through after all, or a file of that name was dropped in: adopting renames it.
             self.load()
-            example, learned = self._index.example(example_id), self._index.learned(class_id)
+            example, learned = self.index.example(example_id), self.index.learned(class_id)
             if example.class_id == class_id:
                 return example
         self._do("example", example_id, example.class_id, class_id)
-        return self._index.examples[example_id]
+        return self.index.examples[example_id]
 
     def remove_example(self, example_id: str) -> None:
         """Move an example to the bin. Raises UnknownExample, StoreFailed."""
-        example = self._index.example(example_id)
+        example = self.index.example(example_id)
         if not example.path.exists():
             # Removed by hand before.
-            self._index.forget_example(example_id)
+            self.index.forget_example(example_id)
             return
         self._do("example", example_id, example.class_id, None, f"{example.path.parent.name}/{example.path.name}")
 
@@ -250,21 +251,21 @@ class ExampleStore:
         the head) is not the store's: ``erasing.erase_example``. Raises UnknownExample, StoreFailed.
         """
         found = self.traces(example_id)
-        self._index.imports.forget(example_id)
+        self.index.imports.forget(example_id)
         for folder in folders_of_pictures(self.root):
             forget_seen(folder, example_id + names.SUFFIX)
         for path in found:
             atomic.remove(path)
-        self._index.forget_example(example_id)
+        self.index.forget_example(example_id)
         self._journal.forget(example_id)
         return len(found)
 
     def set_aside(self, example_id: str) -> None:
         """Move an example that turns out to be unreadable out of its class. Raises UnknownExample, StoreFailed."""
-        example = self._index.example(example_id)
+        example = self.index.example(example_id)
         if example.path.exists():
             set_aside(self.root, example.path)
-        self._index.forget_example(example_id)
+        self.index.forget_example(example_id)
 
     def undo(self) -> Change:
         """Take back the last change that is in force and return it.
@@ -287,9 +288,9 @@ class ExampleStore:
     def _carry_on(self) -> None:
         """Finish moving the examples of imports whose undo or redo was cut off; a disk that refuses leaves it to the next load."""
         for step in self._journal.pending:
-            if self._index.is_halfway(step):
+            if self.index.is_halfway(step):
                 with suppress(StoreFailed):
-                    self._index.perform(step)
+                    self.index.perform(step)
 
     def _step(self, way: Way) -> Change:
         tried = [step for step in self._journal.pending if step.way == way]
@@ -297,19 +298,19 @@ class ExampleStore:
         self.load()
         if tried and self._journal.is_taken(tried[-1]):
             return tried[-1].change
-        if any(map(self._index.is_halfway, self._journal.pending)):
+        if any(map(self.index.is_halfway, self._journal.pending)):
             raise StoreFailed("an earlier undo could not be finished")
         change = self._journal.ahead(way)
         if change is None:
             raise NothingToUndo("nothing to undo") if way == "undo" else NothingToRedo("nothing to redo")
         step = Step(way, change)
-        if reason := self._index.obstacle(step):
+        if reason := self.index.obstacle(step):
             self._journal.drop(change)
             raise UndoImpossible(reason)
         if step.target is None:
-            step = moved(step, free_place(self.root / BIN, self._index.bin_name(change), self._clock()))
+            step = moved(step, free_place(self.root / BIN, self.index.bin_name(change), self._clock()))
         self._journal.begin(step)
-        self._index.perform(step)
+        self.index.perform(step)
         if step.origin is None and step.change.subject == "class":
             self.load()
         self._journal.finish(step)
@@ -317,7 +318,7 @@ class ExampleStore:
 
     def _new_class(self, label: str, background: bool) -> LearnedClass:
         """Describe a class that is not there yet. Raises InvalidLabel, ClassExists."""
-        kept, others = self._index.free_label(label), self._index.classes.values()
+        kept, others = self.index.free_label(label), self.index.classes.values()
         return LearnedClass(
             uuid4().hex,
             kept,
@@ -328,7 +329,7 @@ class ExampleStore:
 
     def _make(self, learned: LearnedClass) -> None:
         atomic.make_folder(self.root / learned.folder)
-        self._index.mark(learned)
+        self.index.mark(learned)
 
     def _begin(self, subject: Subject, own_id: str, before: Value, after: Value, place: str = "") -> Step:
         """Note a change that is about to be made; ``place`` is what becomes of its name in the bin."""
@@ -342,14 +343,14 @@ class ExampleStore:
 
     def _do(self, subject: Subject, own_id: str, before: Value, after: Value, place: str = "") -> None:
         step = self._begin(subject, own_id, before, after, place)
-        self._index.perform(step)
+        self.index.perform(step)
         self._journal.finish(step)
 
     def _change_class(self, learned: LearnedClass, label: str, background: bool) -> LearnedClass:
         if (label, background) != value_of(learned):
             self._do("class", learned.id, value_of(learned), (label, background))
-            return self._index.classes[learned.id]
-        return self._index.change_class(learned, label, background)
+            return self.index.classes[learned.id]
+        return self.index.change_class(learned, label, background)
 
     def _converted(self, picture: bytes) -> bytes | None:
         try:
