@@ -84,4 +84,4 @@ class ClassifierNumber(ClassifierControl, NumberEntity):
     async def async_set_native_value(self, value: float) -> None:
         change = {self.entity_description.key: value}
         section = self.entity_description.section
-        self.coordinator.async_change_options({section: change} if section else change)
+        self.coordinator.options.async_change({section: change} if section else change)

@@ -53,8 +53,8 @@ class ClassifierSwitch(ClassifierControl, SwitchEntity):
 
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
-        self.coordinator.async_change_options({self.entity_description.key: True})
+        self.coordinator.options.async_change({self.entity_description.key: True})
 
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
-        self.coordinator.async_change_options({self.entity_description.key: False})
+        self.coordinator.options.async_change({self.entity_description.key: False})

@@ -32,7 +32,7 @@ async def _restore_head(call: ServiceCall, classifier: ClassifierCoordinator) ->
 
 async def _set_thresholds(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
     data = call.data
-    classifier.async_set_thresholds(data[ATTR_CLASS], data.get(ENTER_AT.key), data.get(STAY_AT.key))
+    classifier.options.async_set_thresholds(data[ATTR_CLASS], data.get(ENTER_AT.key), data.get(STAY_AT.key))
     return None
 
 

@@ -10,16 +10,15 @@ from typing import Any, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
-from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 
-from ..const import CONF_LIMITS, ENTER_AT, STAY_AT
 from ..core.embedding import EmbeddingError
 from ..core.imprinting import ImprintingError, LearnedClass, Odd, Written
 from ..error_counts import ErrorCounts
-from ..errors import as_update_failed, core_errors_translated, translated
+from ..errors import as_update_failed, translated
 from ..extractors.lens import Lens
-from ..settings import ClassifierSettings, stays_above_enter, with_options
+from ..settings import ClassifierSettings
 from .archives import async_write_archive
 from .learning.learned import Learned
 from .learning.learner import Learner
@@ -31,6 +30,7 @@ from .looking.frames import OWN, SAME_MOMENT, Frames
 from .looking.lighting import lights
 from .looking.scheduler import Looks, LookScheduler
 from .looking.scoring import Reading, Scorer
+from .options import Options
 from .teaching import Teaching
 
 __all__ = ["ClassifierCoordinator", "Reading"]
@@ -52,17 +52,14 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         resources: EngineResources,
     ) -> None:
         """Prepare; async_start begins."""
-        super().__init__(
-            hass,
-            _LOGGER,
-            config_entry=entry,
-            name=settings.name,
-            update_interval=None,  # its occasions tell when to look
-        )
+        # Without an interval: its scheduler tells when to look.
+        super().__init__(hass, _LOGGER, config_entry=entry, name=settings.name, update_interval=None)
         self.subentry_id = subentry_id
         self.settings = settings
         self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
         self._index = self.learner.examples.index
+        self.options = Options(hass, entry, subentry_id, self.learner)
+        """What can be changed of how it works."""
         self.teaching = Teaching(hass, entry, self.learner, self)
         """What can be changed of what it knows."""
         self._refiner = Refiner(hass, entry, resources.refining, self.learner)
@@ -341,45 +338,3 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         """Call a listener whenever classes were added, renamed or removed."""
         self._class_listeners.append(listener)
         return lambda: self._class_listeners.remove(listener)
-
-    # --- options -------------------------------------------------------------------------------------------------
-
-    @callback
-    def async_set_thresholds(self, class_name: str, enter: float | None, stay: float | None) -> None:
-        """Store a class's own thresholds (in percent) with the classifier's settings; None and None take them back.
-
-        ``class_name`` is a label or an id. Raises HomeAssistantError.
-        """
-        with core_errors_translated():
-            class_id = self.learner.class_named(class_name).id
-        if enter is None and stay is None:
-            self._store_limits(class_id, None)
-        elif enter is None or stay is None:
-            raise translated(ServiceValidationError, "thresholds_incomplete")
-        elif stay > enter:
-            raise translated(ServiceValidationError, "stay_above_enter")
-        else:
-            self._store_limits(class_id, {ENTER_AT.key: enter, STAY_AT.key: stay})
-
-    @callback
-    def _store_limits(self, class_id: str, limits: Mapping[str, float] | None) -> None:
-        subentry = self.config_entry.subentries[self.subentry_id]
-        kept = {key: own for key, own in subentry.data.get(CONF_LIMITS, {}).items() if key in self.learner.classes}
-        kept.pop(class_id, None)
-        if limits is not None:
-            kept[class_id] = dict(limits)
-        self.async_change_options({CONF_LIMITS: kept})
-
-    @callback
-    def async_change_options(self, changes: Mapping[str, Any]) -> None:
-        """Store changed options with the classifier's settings, which it then follows, and only what changed is begun anew.
-
-        ``changes`` are in the form's units, by key; those of a section are a mapping under its name: ``{"watching": False,
-        "decision": {"hold": 10}}``. What they don't name stays as it is. Raises ServiceValidationError where
-        thresholds contradict each other.
-        """
-        subentry = self.config_entry.subentries[self.subentry_id]
-        data = with_options(subentry.data, changes)
-        if stays_above_enter(data):
-            raise translated(ServiceValidationError, "stay_above_enter")
-        self.hass.config_entries.async_update_subentry(self.config_entry, subentry, data=data)

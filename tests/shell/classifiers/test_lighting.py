@@ -61,7 +61,7 @@ async def lamp(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera)
 
 
 async def options(hass: HomeAssistant, engine: MockConfigEntry, **when: Any) -> None:
-    engine.runtime_data.classifiers["gate_id"].async_change_options({"when": when})
+    engine.runtime_data.classifiers["gate_id"].options.async_change({"when": when})
     await settled(hass)
 
 

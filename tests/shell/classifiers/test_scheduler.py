@@ -21,7 +21,7 @@ BURST = {"triggers": [MOTION], "burst_looks": 3, "burst_spacing": 0.4}
 
 async def options(hass: HomeAssistant, engine: MockConfigEntry, **changed: Any) -> None:
     """Change options of the classifier; those under ``when`` are a section's."""
-    engine.runtime_data.classifiers["gate_id"].async_change_options(changed)
+    engine.runtime_data.classifiers["gate_id"].options.async_change(changed)
     await settled(hass)
 
 

@@ -259,7 +259,7 @@ async def test_every_picture_is_embedded_where_that_was_asked_for(
     camera: FakeCamera,
     embedded: list[bytes],
 ) -> None:
-    engine.runtime_data.classifiers["gate_id"].async_change_options({"when": {"least_change": 0}})
+    engine.runtime_data.classifiers["gate_id"].options.async_change({"when": {"least_change": 0}})
     await settled(hass)
     embedded.clear()
     shown = draw("open", 3)

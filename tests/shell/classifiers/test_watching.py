@@ -29,7 +29,7 @@ async def test_one_that_does_not_watch_looks_on_demand_alone(
     hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, freezer: FrozenDateTimeFactory
 ) -> None:
     await teach(hass, engine, camera, "closed", "open")
-    classifier(engine).async_change_options({"watching": False})
+    classifier(engine).options.async_change({"watching": False})
     await settled(hass)
     asked = camera.asked
     await minutes(hass, freezer)
@@ -40,7 +40,7 @@ async def test_one_that_does_not_watch_looks_on_demand_alone(
     hass.states.async_set(CAMERA, shown.state, shown.attributes)
     await minutes(hass, freezer)
     # Nor when another region is learned.
-    classifier(engine).async_change_options({"region": {"left": 5}})
+    classifier(engine).options.async_change({"region": {"left": 5}})
     await settled(hass)
     assert camera.asked == asked
     camera.show("closed", 7)
@@ -55,10 +55,10 @@ async def test_one_that_does_not_watch_looks_on_demand_alone(
 async def test_one_that_watches_again_looks_at_once(
     hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, freezer: FrozenDateTimeFactory
 ) -> None:
-    classifier(engine).async_change_options({"watching": False})
+    classifier(engine).options.async_change({"watching": False})
     await settled(hass)
     asked = camera.asked
-    classifier(engine).async_change_options({"watching": True})
+    classifier(engine).options.async_change({"watching": True})
     await settled(hass)
     assert camera.asked == asked + 1
     await minutes(hass, freezer)
@@ -69,7 +69,7 @@ async def test_not_watching_outlives_a_restart(
     hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera, freezer: FrozenDateTimeFactory
 ) -> None:
     await teach(hass, engine, camera, "closed", "open")
-    classifier(engine).async_change_options({"watching": False})
+    classifier(engine).options.async_change({"watching": False})
     await settled(hass)
     assert await hass.config_entries.async_reload(engine.entry_id)
     asked = camera.asked
@@ -100,7 +100,7 @@ async def test_options_are_changed_one_by_one(
 ) -> None:
     before = dict(engine.subentries["gate_id"].data)
     coordinator = classifier(engine)
-    coordinator.async_change_options(changes)
+    coordinator.options.async_change(changes)
     await settled(hass)
     assert dict(engine.subentries["gate_id"].data) == before | kept
     assert classifier(engine) is coordinator, "nothing is reloaded"
