@@ -137,6 +137,21 @@ async def test_play_follows_the_simulated_day(camera: Camera, client: ClientSess
     assert Play(speed=2.0, start=10.0, begun=100.0).now(103.0) == 16.0
 
 
+async def test_a_moment_lasts_until_another_is_shown(camera: Camera) -> None:
+    """However long one looks at it, it is one picture; the next moment is another one."""
+    camera.show_moment(250.0)
+    assert (camera.simulated, camera.scene) == (250.0, scene_at(250.0, 2))
+    first = await camera.frame()
+    await asyncio.sleep(APART_S)
+    assert await camera.frame() == first
+    assert camera.simulated == 250.0
+    camera.show_moment(251.0)
+    assert await camera.frame() != first
+    for at in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="moment"):
+            camera.show_moment(at)
+
+
 async def test_a_given_picture_is_sent_unchanged(camera: Camera, client: ClientSession) -> None:
     """Byte for byte, until told otherwise."""
     stream = io.BytesIO()
