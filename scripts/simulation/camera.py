@@ -337,6 +337,8 @@ async def served(camera: Camera, port: int = 0) -> AsyncIterator[None]:
     runner = web.AppRunner(application(camera), access_log=None, handler_cancellation=True, shutdown_timeout=CLOSING_S)
     await runner.setup()
     try:
+        # The first drawing takes seconds of a processor, and longer on a busy machine than anybody waits for a picture.
+        await camera.frame()
         await web.TCPSite(runner, HOST, port).start()
         camera.url = f"http://{HOST}:{runner.addresses[0][1]}"
         yield

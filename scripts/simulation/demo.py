@@ -201,10 +201,14 @@ class Watch:
 
 
 async def teach_gate(made: Setting, shots: int) -> None:
-    """Teach both gate states under each light."""
+    """Teach both gate states under each light.
+
+    What is new is drawn before it is asked for: Home Assistant gives a camera ten seconds, which drawing may take on a busy machine.
+    """
     for scene in TEACH[shots]:
         for gate in ("closed", "open"):
             made.camera.show(Scene(**{**vars(scene), "gate": gate}))
+            await made.camera.frame()
             await made.capture(gate)
             say(f"captured “{gate}” at light {scene.light}")
 
@@ -212,14 +216,14 @@ async def teach_gate(made: Setting, shots: int) -> None:
 async def watch_cycle(made: Setting, watch: Watch, seconds: float) -> None:
     """Look at one moment of the simulated days after the other, until a simulated time has come.
 
-    The day waits for the looks: where they take long, it takes long, and each state is looked at as often as ever.
+    The day waits for the looks: where they take long, it takes long, and each state is looked at as often as ever. Each moment is
+    drawn before it is asked for, as in `teach_gate`.
     """
     reported: list[tuple[str, str]] = []
     sensor = made.entities["Class"]
     await made.client.on_states(lambda entity, state: reported.append((entity, state)) if entity == sensor else None)
     for number in range(math.ceil(seconds / STEP_S)):
         made.camera.show_moment(number * STEP_S)
-        # Home Assistant gives a camera a few seconds; on a busy machine drawing may take them.
         await made.camera.frame()
         watch.follow(time.monotonic())
         answer = await made.look()
