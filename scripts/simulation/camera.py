@@ -71,6 +71,17 @@ class Play:
         return self.start + self.speed * (clock - self.begun)
 
 
+@dataclass(frozen=True)
+class Moment:
+    """One moment of the simulated days (s), and one picture of it, however long it is looked at."""
+
+    at: float
+
+    def now(self, _clock: float) -> float:
+        """Return the simulated time (s)."""
+        return self.at
+
+
 class Camera:
     """What the camera shows, and how. Frames are drawn when asked for, in a thread."""
 
@@ -82,7 +93,7 @@ class Camera:
         self.served = 0
         """Pictures sent, faulty ones included."""
         self._mode = Mode.OK
-        self._shown: Scene | Play | bytes = Scene()
+        self._shown: Scene | Play | Moment | bytes = Scene()
         self._drawn = 0
         self._frame = b""
         self._frame_at = -math.inf
@@ -109,13 +120,19 @@ class Camera:
             raise ValueError(f"speed must be above 0 and start not below, not {speed} and {start}")
         self._change(Play(speed, start, time.monotonic()))
 
+    def show_moment(self, at: float) -> None:
+        """Show one picture of scene_at (simulated s, >= 0) until told otherwise: a day that waits for who looks at it."""
+        if not (math.isfinite(at) and at >= 0):
+            raise ValueError(f"a moment must not be negative, not {at}")
+        self._change(Moment(at))
+
     def show_picture(self, picture: bytes) -> None:
         """Show exactly these bytes until told otherwise."""
         if not picture:
             raise ValueError("a picture must not be empty")
         self._change(picture)
 
-    def _change(self, shown: Scene | Play | bytes) -> None:
+    def _change(self, shown: Scene | Play | Moment | bytes) -> None:
         """Show something else, from the next request on."""
         self._shown = shown
         self._frame_at = -math.inf
@@ -123,12 +140,12 @@ class Camera:
     @property
     def simulated(self) -> float | None:
         """The simulated time in seconds, None when no simulated day is played."""
-        return self._shown.now(time.monotonic()) if isinstance(self._shown, Play) else None
+        return self._shown.now(time.monotonic()) if isinstance(self._shown, Play | Moment) else None
 
     @property
     def scene(self) -> Scene | None:
         """The truth at this moment, None when a given picture is shown."""
-        if isinstance(self._shown, Play):
+        if isinstance(self._shown, Play | Moment):
             return scene_at(self._shown.now(time.monotonic()), self.seed)
         return self._shown if isinstance(self._shown, Scene) else None
 
@@ -143,6 +160,11 @@ class Camera:
             "simulated_s": self.simulated,
         }
 
+    def _is_drawn(self, shown: Scene | Play | Moment) -> bool:
+        """Whether the last drawing is young enough to be shown again; that of a moment always is."""
+        drawn = self._frame_at > -math.inf
+        return drawn and (isinstance(shown, Moment) or time.monotonic() - self._frame_at <= SHARE_S)
+
     async def frame(self) -> bytes:
         """Return the picture of this moment, a JPEG: the given one, or a new drawing."""
         while True:
@@ -150,7 +172,7 @@ class Camera:
             if isinstance(shown, bytes):
                 return shown
             async with self._drawing:
-                if time.monotonic() - self._frame_at <= SHARE_S:
+                if self._is_drawn(shown):
                     return self._frame
                 scene = self.scene
                 if scene is not None:
@@ -315,6 +337,8 @@ async def served(camera: Camera, port: int = 0) -> AsyncIterator[None]:
     runner = web.AppRunner(application(camera), access_log=None, handler_cancellation=True, shutdown_timeout=CLOSING_S)
     await runner.setup()
     try:
+        # The first drawing takes seconds of a processor, and longer on a busy machine than anybody waits for a picture.
+        await camera.frame()
         await web.TCPSite(runner, HOST, port).start()
         camera.url = f"http://{HOST}:{runner.addresses[0][1]}"
         yield

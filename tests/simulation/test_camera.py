@@ -137,6 +137,21 @@ async def test_play_follows_the_simulated_day(camera: Camera, client: ClientSess
     assert Play(speed=2.0, start=10.0, begun=100.0).now(103.0) == 16.0
 
 
+async def test_a_moment_lasts_until_another_is_shown(camera: Camera) -> None:
+    """However long one looks at it, it is one picture; the next moment is another one."""
+    camera.show_moment(250.0)
+    assert (camera.simulated, camera.scene) == (250.0, scene_at(250.0, 2))
+    first = await camera.frame()
+    await asyncio.sleep(APART_S)
+    assert await camera.frame() == first
+    assert camera.simulated == 250.0
+    camera.show_moment(251.0)
+    assert await camera.frame() != first
+    for at in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="moment"):
+            camera.show_moment(at)
+
+
 async def test_a_given_picture_is_sent_unchanged(camera: Camera, client: ClientSession) -> None:
     """Byte for byte, until told otherwise."""
     stream = io.BytesIO()
@@ -251,11 +266,15 @@ async def test_truncated_picture(camera: Camera, client: ClientSession) -> None:
 
 
 async def test_stream_sends_whole_pictures(camera: Camera, client: ClientSession) -> None:
-    """Parts with their length, each a new picture; the stream ends when the camera fails."""
-    pictures = []
+    """Parts with their length, again and again new pictures; the stream ends when the camera fails.
+
+    On a busy machine two parts may come so soon after each other that they share a picture.
+    """
+    pictures: list[bytes] = []
     async with client.get("/mjpeg", params={"fps": "10"}) as response:
         assert response.content_type == "multipart/x-mixed-replace"
-        for _ in range(3):
+        while len(set(pictures)) < 3:
+            assert len(pictures) < 100
             assert await response.content.readline() == b"--frame\r\n"
             assert await response.content.readline() == b"Content-Type: image/jpeg\r\n"
             name, length = (await response.content.readline()).split(b": ")
@@ -266,7 +285,6 @@ async def test_stream_sends_whole_pictures(camera: Camera, client: ClientSession
         camera.mode = Mode.ERROR500
         while await response.content.read(65536):
             pass
-    assert len(set(pictures)) == 3
     assert {size_of(picture) for picture in pictures} == {(1280, 720)}
 
 
