@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.faults import Seen, Tally, Torment, growth, held, problems
-from embedding.edgetpu.child import Child, Command, Patience, Status
 from embedding.edgetpu.client import ChildClient
 from embedding.edgetpu.fallback import Fallback, InThread
+from embedding.edgetpu.supervisor import Child, Command, Patience, Status
 from embedding.network.model import read_model
 from embedding.pictures import test_pictures
 from embedding.runtimes.litert import LiteRTRuntime

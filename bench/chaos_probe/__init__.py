@@ -43,7 +43,7 @@ def _give(options: dict[str, Any]) -> None:
     package = f"custom_components.{INTEGRATION}"
     edge_tpu: Any = import_module(f"{package}.engines.edge_tpu")
     devices: Any = import_module(f"{package}.embedding.devices")
-    patience = import_module(f"{package}.embedding.edgetpu.child").Patience(**options["patience"])
+    patience = import_module(f"{package}.embedding.edgetpu.supervisor").Patience(**options["patience"])
     real = edge_tpu.options
 
     def changed(*arguments: Any) -> Any:

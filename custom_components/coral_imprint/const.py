@@ -169,7 +169,7 @@ AT_LEAST: Final = NumberOption(key="at_least", default=0, low=0, high=3600, unit
 FALSE_ALARMS: Final = NumberOption(key="false_alarms", default=0, low=0, high=1000, step=0.1)
 """False alarms a month and class that are accepted; thresholds are raised to keep that. 0: thresholds stay as they are set."""
 STALE_AFTER: Final = NumberOption(key="stale_after", default=300, low=0, high=86400, unit="s")
-"""How long a camera may deliver the very same bytes before it counts as frozen; 0: for ever."""
+"""How long a camera may deliver the very same bytes before its picture counts as stale; 0: for ever."""
 
 DECISION_OPTIONS: Final = (
     ENTER_AT,

@@ -86,7 +86,7 @@ def _engine(engine: Engine) -> dict[str, Any]:
     """Return how an engine does its work."""
     embedder = engine.embedder
     found = {
-        "extractor": _extractor(engine.pool.extractor),
+        "extractor": _extractor(engine.extractor),
         "identity": _identity(embedder),
         "fingerprint": _fingerprint(embedder, embedder.fingerprint()),
         "runtime": embedder.runtime,

@@ -79,7 +79,7 @@ CLASSIFIER_SENSORS = (
         entity_category=EntityCategory.DIAGNOSTIC,
         device_class=SensorDeviceClass.ENUM,
         options_fn=lambda coordinator: ["ok", *Problem],
-        value_fn=lambda sensor: sensor.coordinator.camera_monitor.state,
+        value_fn=lambda sensor: sensor.coordinator.camera_state,
         needs_reading=False,
     ),
     ClassifierSensorDescription(
@@ -111,7 +111,7 @@ ENGINE_SENSORS = (
         options=[*MODEL_ENGINE],
         value_fn=lambda engine: engine.embedder.runtime,
         attributes_fn=lambda engine: {
-            "extractor": title(engine.pool.extractor),
+            "extractor": title(engine.extractor),
             "reason": engine.embedder.choice.reason,
             **_likeness(engine),
         },

@@ -41,8 +41,8 @@ HOME_ASSISTANT: Final = {"homeassistant", "probatio", "voluptuous", "custom_comp
 
 THIN: Final = range(5, len(FLOORS))
 """Floors of faces: they read what a person said, call one method, and answer."""
-BEHIND_THE_FACE: Final = {"learner", "_learner"}
-"""Parts of a classifier that faces don't reach through."""
+BEHIND_THE_FACE: Final = {"learner", "camera_monitor", "pool"}
+"""Parts of a classifier and of an engine that faces don't reach through."""
 
 
 def floor_of(name: str) -> tuple[int, str] | None:

@@ -32,7 +32,7 @@ async def async_target(hass: HomeAssistant, file: str, suffix: str) -> Path:
     return path
 
 
-async def async_source(hass: HomeAssistant, file: str, own: Sequence[Path]) -> Path:
+async def async_file_to_read(hass: HomeAssistant, file: str, own: Sequence[Path]) -> Path:
     """Return the path of what is to be read. Raises ServiceValidationError.
 
     ``file`` is the name of one in the folders ``own``, or a path that Home Assistant is allowed to read.

@@ -16,7 +16,7 @@ from ..extractors.labels import async_network_classes
 from ..extractors.model_files import MODEL_SUFFIX
 from ..settings import models_folder
 from .action import Action
-from .paths import async_source, async_target, exports_folder
+from .paths import async_file_to_read, async_target, exports_folder
 from .pictures import async_media_path
 
 ARCHIVE_SUFFIX: Final = ".zip"
@@ -29,7 +29,7 @@ async def _export_model(call: ServiceCall, classifier: ClassifierCoordinator) ->
 
 async def _import_model(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
     folders = (exports_folder(call.hass), models_folder(call.hass))
-    path = await async_source(call.hass, call.data[ATTR_FILE], folders)
+    path = await async_file_to_read(call.hass, call.data[ATTR_FILE], folders)
     added, there = await classifier.teaching.async_import_classes(path)
     return {"added": [*added], "there_already": [*there]}
 
@@ -50,7 +50,7 @@ async def _import_examples(call: ServiceCall, classifier: ClassifierCoordinator)
     if media := call.data.get(ATTR_MEDIA_CONTENT_ID):
         path = await async_media_path(call.hass, media)
     else:
-        path = await async_source(call.hass, call.data[ATTR_FILE], [exports_folder(call.hass)])
+        path = await async_file_to_read(call.hass, call.data[ATTR_FILE], [exports_folder(call.hass)])
     try:
         report = await classifier.teaching.async_import_examples(path, call.data.get(ATTR_CLASS))
     except OSError as err:

@@ -36,7 +36,7 @@ async def async_write_archive(learner: Learner, path: Path, labels: Collection[s
     with core_errors_translated():
         async with learner.async_filing(None) as examples:
             try:
-                return await examples.async_change(write)
+                return await examples.async_read(write)
             except StoreFailed as err:
                 raise translated(HomeAssistantError, "file_not_written", err, file=path.name, reason=str(err)) from err
 

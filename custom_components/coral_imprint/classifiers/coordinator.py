@@ -56,7 +56,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         super().__init__(hass, _LOGGER, config_entry=entry, name=settings.name, update_interval=None)
         self.subentry_id = subentry_id
         self.settings = settings
-        self.learner = Learner(hass, settings, self.async_update_listeners, self._refine_soon)
+        self.learner = Learner(hass, settings, self.async_update_listeners, self._imprinted)
         self._index = self.learner.examples.index
         self.options = Options(hass, entry, subentry_id, self.learner)
         """What can be changed of how it works."""
@@ -120,6 +120,11 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         return self.learner.learned
 
     @property
+    def camera_state(self) -> str | None:
+        """What is wrong with the camera, as the diagnostic sensor says it; None before the first look."""
+        return self.camera_monitor.state
+
+    @property
     def to_review(self) -> tuple[Odd, ...] | None:
         """Examples that the others speak against; None before that was worked out."""
         return self.learner.to_review
@@ -150,7 +155,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         lens = wanted
         if not (ready := await self.learner.async_is_ready(wanted)):
             # Another extractor or region was chosen and its embeddings aren't complete: the former ones answer meanwhile.
-            lens = await self._pool.async_former_lens(self.learner.examples.in_use) or wanted
+            lens = await self._pool.async_previous_lens(self.learner.examples.in_use) or wanted
         await self.learner.async_open(lens)
         if not ready or self._wanted_lens() != wanted:
             self.async_follow_lens()
@@ -168,7 +173,7 @@ class ClassifierCoordinator(DataUpdateCoordinator[Reading]):
         )
 
     @callback
-    def _refine_soon(self) -> None:
+    def _imprinted(self) -> None:
         self.camera_monitor.async_learn_soon()
         self._refiner.async_begin()
 

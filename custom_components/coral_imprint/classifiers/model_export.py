@@ -148,7 +148,7 @@ async def _async_agreement(
 
     by, region = "litert", classifier.learner.learned.lens.region
     try:
-        pictures = await classifier.learner.examples.async_change(read)
+        pictures = await classifier.learner.examples.async_read(read)
         answers = await hass.async_add_executor_job(exported_answers, model, pictures, region)
     except EmbeddingError as err:
         _LOGGER.debug("The exported file could not be executed: %s", err)

@@ -130,13 +130,13 @@ async def async_recommend(
 def _elsewhere(engine: Engine) -> str | None:
     """Return what tells an engine's own extractor from one of the same name on this machine; None where they are the same."""
     runtime = engine.embedder.runtime
-    return f"{engine.pool.extractor}@{runtime}" if runtime in {RUNTIME_REMOTE, RUNTIME_EDGETPU} else None
+    return f"{engine.extractor}@{runtime}" if runtime in {RUNTIME_REMOTE, RUNTIME_EDGETPU} else None
 
 
 @asynccontextmanager
 async def _borrowed(hass: HomeAssistant, engine: Engine, key: str) -> AsyncIterator[PictureEmbedder]:
     """Open an extractor as the engine would; the one in use is not opened twice. Raises EmbeddingError."""
-    if key == (_elsewhere(engine) or engine.pool.extractor):
+    if key == (_elsewhere(engine) or engine.extractor):
         yield engine.embedder
         return
     if (source := await async_source(hass, key)) is None:

@@ -73,8 +73,8 @@ class Engine:
         """How often the disk refused some classifier in a row."""
         self.settings = EngineSettings.from_data(entry.data)
         self.classifiers: dict[str, ClassifierCoordinator] = {}
-        former = PreviousSettings(hass, entry.entry_id)
-        self.pool = EmbedderPool(hass, former, self._used_embedders, self._trouble, self._device_changed)
+        previous = PreviousSettings(hass, entry.entry_id)
+        self.pool = EmbedderPool(hass, previous, self._used_embedders, self._trouble, self._device_changed)
         self._watch = DeviceWatch(hass, entry)
         self.statistics = LookStatistics()
         self._resources = EngineResources(hass, entry, self.pool, self.statistics)
@@ -85,6 +85,11 @@ class Engine:
     def embedder(self) -> PictureEmbedder:
         """What new and moving classifiers use."""
         return self.pool.current
+
+    @property
+    def extractor(self) -> str:
+        """Name of the extractor that it embeds with at present."""
+        return self.pool.extractor
 
     @property
     def title(self) -> str:

@@ -30,18 +30,18 @@ class EmbedderPool:
     def __init__(
         self,
         hass: HomeAssistant,
-        former: PreviousSettings,
+        previous: PreviousSettings,
         used: Callable[[], Iterable[PictureEmbedder]],
         on_trouble: TroubleListener,
         on_device: CALLBACK_TYPE,
     ) -> None:
         """Open nothing yet.
 
-        ``former`` keeps what embedders on servers and devices were opened with; ``used`` tells which embedders classifiers look
+        ``previous`` keeps what embedders on servers and devices were opened with; ``used`` tells which embedders classifiers look
         through; ``on_trouble`` hears of servers', ``on_device`` when an Edge TPU came or went.
         """
         self._hass = hass
-        self._former = former
+        self._previous = previous
         self._used = used
         self._on_trouble = on_trouble
         self._on_device = on_device
@@ -64,9 +64,9 @@ class EmbedderPool:
             self._tried.add(settings.place)
             raise
         self.extractor, self.current = settings.extractor, embedder
-        await self._former.async_note(settings)
+        await self._previous.async_note(settings)
 
-    async def async_former_lens(self, in_use: InUse | None) -> Lens | None:
+    async def async_previous_lens(self, in_use: InUse | None) -> Lens | None:
         """Return the lens that a classifier's last head was imprinted through, None where it can't be made any more."""
         if in_use is None:
             return None
@@ -89,8 +89,8 @@ class EmbedderPool:
 
     async def _async_possible(self, extractor: str, runtime: str) -> list[EngineSettings]:
         """Return the settings with which an embedder may have been opened, the likeliest first."""
-        former = await self._former.async_all()
-        found = [one for one in former if (one.extractor, one.runtime) == (extractor, runtime)]
+        previous = await self._previous.async_all()
+        found = [one for one in previous if (one.extractor, one.runtime) == (extractor, runtime)]
         if runtime != RUNTIME_REMOTE:
             data = {CONF_EXTRACTOR: extractor, CONF_RUNTIME: "auto" if runtime == BUILTIN else runtime}
             found.append(EngineSettings.from_data(data))
@@ -140,7 +140,7 @@ class EmbedderPool:
             kept = {self.current, *self._used()}
             for embedder in self._open.keys() - kept:
                 await self._async_leave(embedder)
-            await self._former.async_keep_only([settings for _, settings in self._open.values()])
+            await self._previous.async_keep_only([settings for _, settings in self._open.values()])
 
     async def async_close(self) -> None:
         """Close all of them; looks under way get no embedding any more."""

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from embedding import WHOLE, Region, RuntimeUnavailable, UnsupportedModel, open_embedder
-from embedding.edgetpu.child import Patience
 from embedding.edgetpu.edgetpu_embedder import EdgeTPUEmbedder, EdgeTPUOptions, open_edgetpu_embedder
+from embedding.edgetpu.supervisor import Patience
 from embedding.errors import ModelError
 from embedding.network.model import read_model
 from tests.embedding.graphs import restart_random, separable

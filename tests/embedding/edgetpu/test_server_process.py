@@ -11,9 +11,9 @@ import sys
 
 import pytest
 
-from embedding.edgetpu.child import Child, Command, Patience
 from embedding.edgetpu.client import ChildClient
 from embedding.edgetpu.fallback import InThread
+from embedding.edgetpu.supervisor import Child, Command, Patience
 from embedding.edgetpu.twins import compare
 from embedding.errors import ServerUnreachable
 from embedding.network.model import read_model
@@ -22,7 +22,7 @@ from embedding.runtimes.litert import LiteRTRuntime
 from tests.embedding.graphs import restart_random, separable
 from tests.standin.edgetpu import COMPILER, StandIn, compiled, twin
 
-from .test_child import Log, alive
+from .test_supervisor import Log, alive
 
 pytestmark = [
     pytest.mark.skipif(COMPILER is None, reason="needs a C compiler (Debian: gcc, libc6-dev)"),
@@ -140,7 +140,7 @@ async def test_opening_that_hangs(command: Command, standin: StandIn) -> None:
 
 PARENT = """
 import asyncio, os, sys
-from embedding.edgetpu.child import Child, Command
+from embedding.edgetpu.supervisor import Child, Command
 async def main():
     needed = {name: os.environ[name] for name in ("STANDIN_EDGETPU", "LD_LIBRARY_PATH")}
     command = Command(arguments=sys.argv[1:], environment=needed)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from imprinting import EmbeddingCache, EmbeddingFingerprints
-from imprinting.derived.fingerprints import KEPT, RECORD
+from imprinting.derived.fingerprints import CACHE_KEPT, RECORD
 
 KEY = bytes(16)
 
@@ -53,7 +53,7 @@ def test_going_back_is_instant_for_a_week(tmp_path: Path) -> None:
     use(fingerprints, "a")
     clock.now += timedelta(days=30)
     use(fingerprints, "b")
-    clock.now += KEPT
+    clock.now += CACHE_KEPT
     assert EmbeddingFingerprints(tmp_path, clock).purge() == 0
     assert EmbeddingFingerprints(tmp_path, clock).open("a", 3).get(KEY) is not None
     clock.now += timedelta(seconds=1)
@@ -86,7 +86,7 @@ def test_a_cache_that_was_never_used_is_kept_a_week_from_when_it_is_found(tmp_pa
     fingerprints.open("half", 3).put(KEY, np.ones(3, np.float32))
     clock.now += timedelta(days=100)
     assert EmbeddingFingerprints(tmp_path, clock).purge() == 0
-    clock.now += KEPT + timedelta(seconds=1)
+    clock.now += CACHE_KEPT + timedelta(seconds=1)
     assert EmbeddingFingerprints(tmp_path, clock).purge() == 1
 
 

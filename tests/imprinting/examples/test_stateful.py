@@ -83,8 +83,8 @@ class Teaching(RuleBasedStateMachine):
         """Begin a session."""
         self.store = new_store(self.folder / "gate", self.clock)
         self.store.load()
-        self.shelf = EmbeddingFingerprints(self.folder / "gate" / ".embeddings", self.clock)
-        self.cache = self.shelf.open(FINGERPRINT, LENGTH)
+        self.fingerprints = EmbeddingFingerprints(self.folder / "gate" / ".embeddings", self.clock)
+        self.cache = self.fingerprints.open(FINGERPRINT, LENGTH)
         self.versions = HeadVersions(self.folder / "gate" / ".heads", self.clock)
 
     @property
@@ -280,7 +280,7 @@ class Teaching(RuleBasedStateMachine):
 
     def _erase(self, example_id: str) -> None:
         erase_example(
-            example_id, store=self.store, fingerprints=self.shelf, opened=[self.cache], versions=self.versions
+            example_id, store=self.store, fingerprints=self.fingerprints, opened=[self.cache], versions=self.versions
         )
 
     def _erased(self, example_id: str) -> None:

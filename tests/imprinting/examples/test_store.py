@@ -320,6 +320,6 @@ def test_examples_are_counted_by_class(root: Path) -> None:
     for number in range(3):
         store.add_example(gate.id, jpeg(f"gate {number}"))
     store.add_example(door.id, jpeg("door"))
-    assert store.counts == {gate.id: 3, door.id: 1, empty.id: 0}
+    assert store.index.counts == {gate.id: 3, door.id: 1, empty.id: 0}
     store.remove_class(gate.id)
-    assert store.counts == {door.id: 1, empty.id: 0}
+    assert store.index.counts == {door.id: 1, empty.id: 0}

@@ -19,7 +19,7 @@ import pytest_socket
 
 from bench.faults import Seen, Tally, Torment, growth, held, problems
 from custom_components.coral_imprint.core.embedding import devices
-from custom_components.coral_imprint.core.embedding.edgetpu.child import Patience
+from custom_components.coral_imprint.core.embedding.edgetpu.supervisor import Patience
 from custom_components.coral_imprint.engines import engine as engine_module
 from custom_components.coral_imprint.extractors import edge_tpu
 from tests.shell.conftest import (

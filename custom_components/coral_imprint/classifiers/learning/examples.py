@@ -127,6 +127,10 @@ class Examples:
         """File a picture under a class: durable on return. Raises UnknownClass, UnreadablePicture, StoreFailed."""
         return await self._hass.async_add_executor_job(self._store.add_example, class_id, picture)
 
+    async def async_read[ResultT](self, read: Callable[[ExampleStore], ResultT]) -> ResultT:
+        """Read from the store in the executor, without changing it. Raises what the store raises."""
+        return await self._hass.async_add_executor_job(read, self._store)
+
     async def async_change[ResultT](self, change: Callable[[ExampleStore], ResultT]) -> ResultT:
         """Change the store (classes, labels). Raises what the store raises."""
         return await self._hass.async_add_executor_job(change, self._store)

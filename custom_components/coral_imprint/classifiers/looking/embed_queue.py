@@ -17,7 +17,7 @@ from ...extractors.lens import Lens
 from ...extractors.statistics import LookStatistics
 from .frames import Frame
 
-STALE_AFTER: Final = 1.0
+TOO_LATE_AFTER: Final = 1.0
 """Seconds that a frame may wait for its turn; an older one is dropped, and a new one fetched in its place."""
 AT_ONCE: Final = {RUNTIME_REMOTE: 8}
 """Frames that are embedded at the same time, by runtime; one in this process and on an Edge TPU."""
@@ -112,7 +112,7 @@ class EmbedQueue:
             finally:
                 turns.jobs.remove(job)
             try:
-                if monotonic() - job.since > STALE_AFTER:
+                if monotonic() - job.since > TOO_LATE_AFTER:
                     self._statistics.dropped += 1
                     found: list[Seen | None] = [None] * len(job.wanted)
                 else:

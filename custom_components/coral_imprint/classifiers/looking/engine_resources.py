@@ -1,4 +1,4 @@
-"""What the classifiers of one engine share, so that nothing is done twice or queued."""
+"""What the classifiers of one engine share, so that nothing is done twice, and all wait in one queue."""
 
 import asyncio
 

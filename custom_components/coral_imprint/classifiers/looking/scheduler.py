@@ -22,7 +22,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Looks:
-    """What a classifier's looks are to its occasions."""
+    """What a scheduler has to know of looks, and how it makes one."""
 
     wanted: Callable[[], bool]
     """Whether anyone wants to know."""
@@ -46,7 +46,7 @@ class LookScheduler:
         self._looks = looks
         self._statistics = statistics
         self._settings: ClassifierSettings | None = None
-        self._schedule = Interval(hass, self._due)
+        self._interval = Interval(hass, self._due)
         self._triggers = Triggers(hass, self._triggered, self._tell_missing)
         self._burst: asyncio.Task[None] | None = None
         self._left = 0
@@ -61,7 +61,7 @@ class LookScheduler:
     def async_follow(self, settings: ClassifierSettings, start: float) -> None:
         """Look as settings say; ``start``: what the interval is counted from, by the event loop's clock."""
         self._settings = settings
-        self._schedule.async_set(settings.interval if settings.watching else 0, start)
+        self._interval.async_set(settings.interval if settings.watching else 0, start)
         self._triggers.async_follow(settings.when.triggers)
         if self._burst and not settings.watching:
             self._burst.cancel()
@@ -69,7 +69,7 @@ class LookScheduler:
     @callback
     def async_stop(self) -> None:
         """Look no more."""
-        self._schedule.async_stop()
+        self._interval.async_stop()
         self._triggers.async_stop()
         if self._burst:
             self._burst.cancel()

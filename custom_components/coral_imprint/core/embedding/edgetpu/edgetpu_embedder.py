@@ -21,9 +21,9 @@ from ..published.catalogue import Extractor
 from ..runtimes.choice import choose_runtime
 from ..runtimes.runtime import Runtime, RuntimeChoice
 from ..serving.models import ModelFile, read_model_file
-from .child import Child, Command, Patience, Status
 from .client import ChildClient
 from .fallback import Fallback, InThread
+from .supervisor import Child, Command, Patience, Status
 from .twins import Likeness, Pair, compare
 
 _LOGGER = logging.getLogger(__name__)

@@ -47,7 +47,7 @@ class RemoteEmbedder(OutOfProcessEmbedder):
     def __init__(self, extractor: str, contract: Contract, pool: Pool, worker: ThreadPoolExecutor) -> None:
         """Take servers that were agreed with, and the thread that decodes.
 
-        ``extractor``: the model's name, its version where one was asked for, and what it makes of the test pictures (`notes`).
+        ``extractor``: the model's name, its version where one was asked for, and what it makes of the test pictures (`model_notes`).
         """
         super().__init__(extractor, contract.size, contract.length or 0, worker)
         self._pool = pool

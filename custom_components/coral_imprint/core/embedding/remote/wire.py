@@ -1,7 +1,7 @@
 """HTTP to this project's own server at a Unix socket, with nothing on the way that it does not need.
 
 A picture's way to the server and back counts in tenths of milliseconds: a general client takes as long as the server does. This
-one keeps its connections, writes a request at once and takes an answer where it comes in. It is as strict as `http.Http`: bounded
+one keeps its connections, writes a request at once and takes an answer where it comes in. It is as strict as `http_transport.Http`: bounded
 in time and size, with an error of its own for each failure. Answers need a length (RFC 9112, 6.3); chunked ones are refused.
 """
 

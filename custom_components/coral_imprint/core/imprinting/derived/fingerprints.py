@@ -11,7 +11,7 @@ from ..errors import StoreFailed
 from ..examples import atomic
 from .embeddings import SUFFIX, EmbeddingCache, forget_in_folder
 
-KEPT: Final = timedelta(days=7)
+CACHE_KEPT: Final = timedelta(days=7)
 """How long embeddings that are no longer used are kept: going back is instant until then."""
 RECORD: Final = "in_use.json"
 _VERSION: Final = 1
@@ -44,7 +44,7 @@ class EmbeddingFingerprints:
         return EmbeddingCache(self._folder, fingerprint, length)
 
     def use(self, cache: EmbeddingCache, fingerprint: str, note: Mapping[str, Any]) -> None:
-        """Note durably that a cache is in use from now on; the one before it is kept for KEPT. Raises StoreFailed."""
+        """Note durably that a cache is in use from now on; the one before it is kept for CACHE_KEPT. Raises StoreFailed."""
         before = self._stem
         self._left.pop(cache.path.stem, None)
         if before and before != cache.path.stem:
@@ -54,13 +54,13 @@ class EmbeddingFingerprints:
         self._save()
 
     def purge(self) -> int:
-        """Remove the caches that have not been used for KEPT; return how many. Raises StoreFailed."""
+        """Remove the caches that have not been used for CACHE_KEPT; return how many. Raises StoreFailed."""
         if not self._folder.is_dir():
             return 0
         now = self._clock()
         known = {path.stem: path for path, _ in atomic.files(self._folder) if path.suffix == SUFFIX}
         left = {stem: self._left.get(stem, now) for stem in known if stem != self._stem}
-        gone = [stem for stem, since in left.items() if now - since > KEPT]
+        gone = [stem for stem, since in left.items() if now - since > CACHE_KEPT]
         for stem in gone:
             atomic.remove(known[stem])
             del left[stem]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from . import atomic, names
 
-KEPT = timedelta(days=7)
+BIN_KEPT = timedelta(days=7)
 
 
 def free_place(bin_folder: Path, place: str, now: datetime) -> str:
@@ -30,7 +30,7 @@ def put(path: Path, target: Path) -> Path:
 
 
 def purge(bin_folder: Path, now: datetime) -> int:
-    """Remove for good what has been in the bin for longer than KEPT; return how many deletions that were.
+    """Remove for good what has been in the bin for longer than BIN_KEPT; return how many deletions that were.
 
     What is in the bin under another name than a moment is not touched. Raises StoreFailed.
     """
@@ -39,7 +39,7 @@ def purge(bin_folder: Path, now: datetime) -> int:
     removed = 0
     for folder in atomic.folders(bin_folder):
         deleted = names.moment(folder.name)
-        if deleted is not None and now - deleted > KEPT:
+        if deleted is not None and now - deleted > BIN_KEPT:
             atomic.remove_tree(folder)
             removed += 1
     return removed

@@ -36,7 +36,7 @@ class ImportReport:
     there_already: Counter[str] = field(default_factory=Counter)
     """Pictures that their class had, by class id."""
     skipped: Counter[str] = field(default_factory=Counter)
-    """Files that were left out, by reason: see ``archive.placing.Skipped``."""
+    """Files that were left out, by reason: see ``archive.layouts.Skipped``."""
     named: list[Skipped] = field(default_factory=list)
     """The first SHOWN of those."""
     made: list[LearnedClass] = field(default_factory=list)

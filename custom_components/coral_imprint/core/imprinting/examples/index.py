@@ -5,9 +5,10 @@ another (``journal.Value``).
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+import threading
 from types import MappingProxyType
 from typing import Final
 
@@ -27,7 +28,10 @@ NOT_EMPTY: Final = "the class holds pictures that were put there by hand"
 
 
 class ExampleIndex:
-    """Memory is replaced as a whole, after the disk has the change, so that any thread may read it at any time."""
+    """Memory is replaced as a whole, after the disk has the change, so that any thread may read it at any time.
+
+    Who replaces it holds a lock meanwhile: an example may be set aside while another one is filed, and neither may be lost.
+    """
 
     def __init__(self, root: Path) -> None:
         """Take the classifier's folder without touching it."""
@@ -37,6 +41,7 @@ class ExampleIndex:
         self.examples: Mapping[str, Example] = MappingProxyType({})
         """By id."""
         self.imports = Imports(root)
+        self._replacing = threading.RLock()
         self._counted: tuple[Mapping[str, LearnedClass], Mapping[str, Example], Mapping[str, int]] | None = None
         """Classes, examples and how many each class has, when they were counted last."""
 
@@ -52,8 +57,9 @@ class ExampleIndex:
 
     def take_over(self, tree: Tree) -> None:
         """Take what was read from the folder for what is there."""
-        self.classes = MappingProxyType(tree.classes)
-        self.examples = MappingProxyType(tree.examples)
+        with self._replacing:
+            self.classes = MappingProxyType(tree.classes)
+            self.examples = MappingProxyType(tree.examples)
 
     def learned(self, class_id: str) -> LearnedClass:
         """Return a class. Raises UnknownClass."""
@@ -85,27 +91,34 @@ class ExampleIndex:
     def keep_example(self, path: Path, class_id: str) -> Example:
         """Take a file that is on disk into memory. Raises StoreFailed."""
         example = example_at(path, class_id, atomic.status(path))
-        self.examples = MappingProxyType({**self.examples, example.id: example})
+        with self._replacing:
+            self.examples = MappingProxyType({**self.examples, example.id: example})
         return example
 
     def keep_examples(self, placed: Iterable[tuple[Path, str]]) -> list[Example]:
         """Take files that are on disk, each with the id of its class, into memory together. Raises StoreFailed."""
         found = [example_at(path, class_id, atomic.status(path)) for path, class_id in placed]
-        self.examples = MappingProxyType({**self.examples, **{example.id: example for example in found}})
+        with self._replacing:
+            self.examples = MappingProxyType({**self.examples, **{example.id: example for example in found}})
         return found
 
     def forget_example(self, example_id: str) -> None:
         """Take in that an example is not there any more."""
-        self.examples = MappingProxyType({key: one for key, one in self.examples.items() if key != example_id})
+        self.forget_examples({example_id})
 
     def forget_examples(self, example_ids: Collection[str]) -> None:
         """Take in that examples are not there any more."""
-        self.examples = MappingProxyType({key: one for key, one in self.examples.items() if key not in example_ids})
+        self._keep_only(lambda example: example.id not in example_ids)
 
     def forget_class(self, class_id: str) -> None:
         """Take in that a class is not there any more, nor its examples."""
-        self.classes = MappingProxyType({key: one for key, one in self.classes.items() if key != class_id})
-        self.examples = MappingProxyType({key: one for key, one in self.examples.items() if one.class_id != class_id})
+        with self._replacing:
+            self.classes = MappingProxyType({key: one for key, one in self.classes.items() if key != class_id})
+            self._keep_only(lambda example: example.class_id != class_id)
+
+    def _keep_only(self, stays: Callable[[Example], bool]) -> None:
+        with self._replacing:
+            self.examples = MappingProxyType({key: one for key, one in self.examples.items() if stays(one)})
 
     def change_class(self, learned: LearnedClass, label: str, background: bool) -> LearnedClass:
         """Give a class a label that is free and a meaning. Raises StoreFailed."""
@@ -118,12 +131,13 @@ class ExampleIndex:
         folder = move_class_folder(self.root, learned.folder, wanted)
         changed = replace(changed, folder=folder)
         self._keep_class(changed)
-        self.examples = MappingProxyType(
-            {
-                one.id: replace(one, path=self.root / folder / one.path.name) if one.class_id == learned.id else one
-                for one in self.examples.values()
-            }
-        )
+        with self._replacing:
+            self.examples = MappingProxyType(
+                {
+                    one.id: replace(one, path=self.root / folder / one.path.name) if one.class_id == learned.id else one
+                    for one in self.examples.values()
+                }
+            )
         return changed
 
     # Steps
@@ -265,7 +279,8 @@ class ExampleIndex:
         return path.exists() and not (current.exists() and path.samefile(current))
 
     def _keep_class(self, learned: LearnedClass) -> None:
-        self.classes = MappingProxyType({**self.classes, learned.id: learned})
+        with self._replacing:
+            self.classes = MappingProxyType({**self.classes, learned.id: learned})
 
 
 def value_of(learned: LearnedClass) -> Value:

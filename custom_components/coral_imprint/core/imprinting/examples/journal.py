@@ -13,10 +13,10 @@ from typing import Any, Final, Literal
 
 from ..errors import StoreFailed
 from . import atomic
-from .bin import KEPT
+from .bin import BIN_KEPT
 
 LONGEST: Final = 200
-"""Changes that are kept; older ones, and those older than what the bin holds (``KEPT``), can't be undone."""
+"""Changes that are kept; older ones, and those older than what the bin holds (``BIN_KEPT``), can't be undone."""
 
 _VERSION: Final = 1
 
@@ -25,7 +25,7 @@ Way = Literal["do", "undo", "redo"]
 Value = str | tuple[str, bool] | None
 """What an example has (the id of its class), a class (label, background) or an import (IMPORTED); None where it is not there."""
 IMPORTED: Final = "imported"
-"""Which examples an import brought stands in a list of its own (``imports``)."""
+"""Which examples an import brought stands in a list of its own (``import_lists``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +206,7 @@ class Journal:
 
     def _prune(self, now: datetime) -> None:
         """Forget the changes whose traces the bin does not hold any more, and all before them."""
-        old = [index for index, change in enumerate(self._changes) if now - change.at > KEPT]
+        old = [index for index, change in enumerate(self._changes) if now - change.at > BIN_KEPT]
         if old:
             first = old[-1] + 1
             # An undone change that is too old takes those with it that were undone before it.

@@ -101,11 +101,6 @@ class ExampleStore:
         return sorted(chosen, key=lambda one: (one.captured, one.id))
 
     @property
-    def counts(self) -> Mapping[str, int]:
-        """How many examples each class has, by class id; classes without any are there too."""
-        return self.index.counts
-
-    @property
     def taught(self) -> str:
         """A digest (32 hexadecimal digits) of what is taught: classes, whether background, and the examples of each.
 

@@ -1,7 +1,7 @@
 """Examples as one file to take along: a zip of class folders and a manifest; and reading any such zip, whoever made it."""
 
+from .layouts import Skipped
 from .limits import LARGEST_PICTURE_FILE, ArchiveLimits
-from .placing import Skipped
 from .reading import Archive, Picture
 from .writing import Written, write_archive
 

@@ -18,9 +18,9 @@ import zlib
 
 from ...errors import UnusableArchive
 from .. import names
+from .layouts import Placed, Placing, Skipped, path_of
 from .limits import ArchiveLimits
 from .manifest import NAME, PackedClass, read_manifest
-from .placing import Placed, Placing, Skipped, path_of
 
 _PART: Final = 1 << 18
 
@@ -41,7 +41,7 @@ _BROKEN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A file of an archive that may be a picture, and where it belongs (see ``placing.Placed``)."""
+    """A file of an archive that may be a picture, and where it belongs (see ``layouts.Placed``)."""
 
     name: str
     label: str | None

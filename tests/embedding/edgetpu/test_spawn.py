@@ -10,8 +10,8 @@ import threading
 
 import pytest
 
-from embedding.edgetpu import process as module
-from embedding.edgetpu.process import Process
+from embedding.edgetpu import spawn as module
+from embedding.edgetpu.spawn import Process
 
 ENVIRONMENT = {"NAME": "wörth"}
 

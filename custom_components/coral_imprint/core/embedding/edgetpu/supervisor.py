@@ -16,8 +16,8 @@ import sys
 from typing import Final, Literal, TypeAlias
 
 from .private_folder import PrivateFolder
-from .process import Process
 from .process_pipes import Leash, Lines
+from .spawn import Process
 
 _LOGGER = logging.getLogger(__name__)
 

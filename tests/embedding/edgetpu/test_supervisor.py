@@ -12,8 +12,8 @@ import sys
 
 import pytest
 
-from embedding.edgetpu.child import Child, Command, Patience, Status, is_ready
 from embedding.edgetpu.private_folder import PrivateFolder, remove_abandoned
+from embedding.edgetpu.supervisor import Child, Command, Patience, Status, is_ready
 
 SERVER = Path(__file__).parents[2] / "standin" / "small_server.py"
 QUICK = Patience(start=10, watch=0.05, answer=0.3, misses=2, grace=0.5, first_pause=0.01, longest_pause=0.04, stable=60)
@@ -307,7 +307,7 @@ ctypes.PyDLL(None).sleep(60)
 """
 PARENT = """
 import asyncio, sys
-from embedding.edgetpu.child import Child, Command
+from embedding.edgetpu.supervisor import Child, Command
 async def main():
     child = Child(Command(module="stalled", launcher=__import__("pathlib").Path(sys.argv[1]), arguments=[sys.argv[2]]))
     await child.start()
@@ -325,7 +325,7 @@ async def test_no_orphan_after_kill(tmp_path: Path) -> None:
     launcher = package / "room" / "launcher.py"
     launcher.parent.mkdir()
     launcher.write_text(
-        Path(sys.modules["embedding.edgetpu.child"].__file__ or "").with_name("launcher.py").read_text()
+        Path(sys.modules["embedding.edgetpu.supervisor"].__file__ or "").with_name("launcher.py").read_text()
     )
     core = str(Path(__file__).parents[3] / "custom_components" / "coral_imprint" / "core")
     note = tmp_path / "pid"
