@@ -194,6 +194,13 @@ class Probe:
         return Seen.of(await self.ask())
 
 
+async def watched(home: Home, limit_ms: float, seconds: float) -> dict[str, Any] | None:
+    """Return which callbacks held the event loop for a while; None where nobody watches."""
+    phase = Phase(home, limit_ms)
+    await asyncio.sleep(seconds)
+    return phase.result() if limit_ms else None
+
+
 async def torment(
     options: argparse.Namespace, standin: StandIn, home: Home, client: Client, camera: Camera
 ) -> dict[str, Any]:
@@ -203,12 +210,13 @@ async def torment(
     faults = Torment(standin, probe.see, poll=0.05)
     # The start of Home Assistant has errors of its own, such as ffmpeg's absence.
     quiet = len(home.log.read_text(errors="replace"))
-    phase = Phase(home, options.limit_ms)
     begin, pid = time.perf_counter(), home.process.pid
     async with asyncio.TaskGroup() as group:
         for device_id in devices:
             group.create_task(look(client, device_id, options.pause, tally, end))
         await faults.until_connected()
+        calm = await watched(home, options.limit_ms, options.calm)
+        phase = Phase(home, options.limit_ms)
         before = await probe.ask(held=True)
         await faults.go_on(options.aborts, options.every, probe.sample)
         end.set()
@@ -225,15 +233,17 @@ async def torment(
         "before": before["held"],
         "after": last["held"],
         "growth": growth(probe.samples),
+        "calm": calm,
         "loop": phase.result() if options.limit_ms else None,
         "logged_before": quiet,
         "minutes": round(minutes, 2),
+        "load_average": round(os.getloadavg()[0], 2),
     }
 
 
 async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Torment it, kill it, and return what came of it."""
-    data, standin = separable("uint8", 32, 32), StandIn(folder)
+    data, standin = separable("uint8", options.side, options.side), StandIn(folder)
     with twin(standin, data):
         async with (
             running_camera() as camera,
@@ -269,6 +279,12 @@ def main() -> int:
     parser.add_argument("--aborts", type=int, default=1000)
     parser.add_argument("--classifiers", type=int, default=8)
     parser.add_argument("--every", type=int, default=50, help="aborts per other fault; 0: no other")
+    parser.add_argument(
+        "--side", type=int, default=32, help="pixels of the network's input; 224 sends as much as a real one"
+    )
+    parser.add_argument(
+        "--calm", type=float, default=0.0, help="seconds to watch the event loop before the first abort"
+    )
     parser.add_argument("--pause", type=float, default=0.1, help="seconds between two looks of a classifier")
     parser.add_argument("--home", type=Path, default=ROOT / ".dev" / "demo" / "bin" / "python", help="its interpreter")
     parser.add_argument("--limit-ms", type=float, default=0.0, help="watch the event loop (0: don't)")

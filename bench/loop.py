@@ -9,6 +9,7 @@ by the processor time of the loop's own thread, which tells our work from a mach
 
 import argparse
 import asyncio
+from collections import Counter
 from contextlib import AsyncExitStack
 import json
 from pathlib import Path
@@ -37,13 +38,16 @@ async def async_setup(hass, config):
     collected = [0.0]
     def on_gc(phase, info):
         collected[0] += -time.perf_counter() if phase == "start" else time.perf_counter()
+    def what(handle):
+        task = getattr(handle._callback, "__self__", None)
+        return task.get_coro().__qualname__ if isinstance(task, asyncio.Task) else repr(handle)
     def run(handle):
         wall, used, garbage = time.perf_counter(), time.thread_time(), collected[0]
         plain(handle)
         wall, used, garbage = time.perf_counter() - wall, time.thread_time() - used, collected[0] - garbage
         if wall > limit:
             logging.getLogger("loop_watch").warning(
-                "held %.1f ms, processor %.1f ms, garbage %.1f ms: %r", 1e3 * wall, 1e3 * used, 1e3 * garbage, handle)
+                "held %.1f ms, processor %.1f ms, garbage %.1f ms: %s", 1e3 * wall, 1e3 * used, 1e3 * garbage, what(handle))
     async def start(_hass):
         gc.callbacks.append(on_gc)
         asyncio.Handle._run = run
@@ -78,6 +82,7 @@ class Phase:
             "longest_ms": max((row[0] for row in found), default=0),
             "processor_over_limit": sum(row[1] > self._limit_ms for row in found),
             "longest_processor_ms": max((row[1] for row in found), default=0),
+            "by_callback": dict(Counter(row[3][:80] for row in found).most_common(8)),
             "rows": [[*row[:3], row[3][:160]] for row in sorted(found, reverse=True)[:5]],
         }
 

@@ -41,9 +41,9 @@ async def async_setup(hass: HomeAssistant, config: dict[str, Any]) -> bool:
 def _give(options: dict[str, Any]) -> None:
     """Let engines find the stand-in and run it as they are told."""
     package = f"custom_components.{INTEGRATION}"
-    edge_tpu: Any = import_module(f"{package}.engines.edge_tpu")
-    devices: Any = import_module(f"{package}.embedding.devices")
-    patience = import_module(f"{package}.embedding.edgetpu.supervisor").Patience(**options["patience"])
+    edge_tpu: Any = import_module(f"{package}.extractors.edge_tpu")
+    devices: Any = import_module(f"{package}.core.embedding.devices")
+    patience = import_module(f"{package}.core.embedding.edgetpu.supervisor").Patience(**options["patience"])
     real = edge_tpu.options
 
     def changed(*arguments: Any) -> Any:

@@ -1,8 +1,11 @@
 """HTTP to this project's own server at a Unix socket, with nothing on the way that it does not need.
 
-A picture's way to the server and back counts in tenths of milliseconds: a general client takes as long as the server does. This
-one keeps its connections, writes a request at once and takes an answer where it comes in. It is as strict as `http_transport.Http`: bounded
-in time and size, with an error of its own for each failure. Answers need a length (RFC 9112, 6.3); chunked ones are refused.
+It earns its place beside aiohttp by Home Assistant's event loop. On a nearly quiet machine, in two runs of 40 s, asking by it held the
+loop for over 5 ms in no callback, asking by aiohttp in 3 and 11 (docs/measurements.md). A picture costs 1.0 ms of the loop's processor
+time instead of 1.6.
+
+It is as strict as `http_transport.Http`: bounded in time and size, with an error of its own for each failure. Answers need a length
+(RFC 9112, 6.3); chunked ones are refused.
 """
 
 import asyncio
