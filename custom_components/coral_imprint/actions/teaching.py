@@ -27,7 +27,7 @@ _SECONDS = vol.All(cv.positive_time_period, vol.Range(max=cv.time_period(3600)))
 
 async def _capture_example(call: ServiceCall, classifier: ClassifierCoordinator) -> ServiceResponse:
     label = call.data[ATTR_CLASS]
-    if call.data.keys() & SOURCES:
+    if any(map(call.data.get, SOURCES)):
         ids = await classifier.teaching.async_file_picture(label, await async_picture(call.hass, call.data))
     else:
         interval = call.data[ATTR_INTERVAL].total_seconds()

@@ -168,6 +168,13 @@ async def test_media_of_the_internet(
     assert refused.value.translation_key == "media_not_local"
 
 
+async def test_a_file_without_a_name_is_none(hass: HomeAssistant, engine: MockConfigEntry, camera: FakeCamera) -> None:
+    """As from a template whose variable is empty: the camera is asked."""
+    camera.show("open", 1)
+    assert len((await act(hass, engine, "capture_example", **{"class": "open", "file": ""}))["examples"]) == 1
+    assert filed(engine) == [camera.frame]
+
+
 async def test_one_picture_at_a_time(hass: HomeAssistant, engine: MockConfigEntry) -> None:
     with pytest.raises(vol.Invalid):
         await act(hass, engine, "capture_example", **{"class": "open", "image": "image.a", "media": local("a.jpg")})

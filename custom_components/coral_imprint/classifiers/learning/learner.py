@@ -203,7 +203,7 @@ class Learner:
         rows = self.examples.training_set(cache)
         if (head := self.examples.known.imprint(rows, lens, self.classes)) is None:
             return Learned(lens)
-        plausibility = self._plausibility(lens, rows) if rows.covers(head.classes) else None
+        plausibility = self.plausibility(lens, rows) if rows.covers(head.classes) else None
         learned = Learned(lens, head, plausibility)
         pinned = self._versions.pinned(self.examples.taught)
         restored = load_head(self._versions, pinned, lens.fingerprint, self.settings.name)
@@ -213,7 +213,7 @@ class Learner:
         """Return whether looks at what was never taught are to be told, and can be: to the built-in extractor they all look alike."""
         return self.settings.reject_foreign and lens.embedder.runtime != BUILTIN
 
-    def _plausibility(self, lens: Lens, rows: TrainingSet) -> Plausibility | None:
+    def plausibility(self, lens: Lens, rows: TrainingSet) -> Plausibility | None:
         """Return what a look has to be near to, where that is wanted and the lens's bank is at hand. Blocking."""
         return self.novelty.fit(lens, rows) if self.rejects_foreign(lens) else None
 

@@ -70,6 +70,8 @@ class Refiner:
             learner.async_reviewed(())
             return
         rows = await learner.async_training_set()
+        if learner.learned is not learned:
+            return
         if learned.restored is None:
             refined = await in_thread(_refined, learned, rows, learner.settings, learner.background)
             if not learner.replace_learned(learned, refined):
@@ -82,7 +84,8 @@ class Refiner:
         wanted = learner.rejects_foreign(learned.lens) and not learned.plausibility
         if wanted and rows.covers(head.classes):
             await learner.novelty.async_prepare(learned.lens)
-            plausibility = await in_thread(learner.novelty.fit, learned.lens, rows)
+            # The user may have decided otherwise meanwhile.
+            plausibility = await in_thread(learner.plausibility, learned.lens, rows)
             learner.replace_learned(learned, replace(learned, plausibility=plausibility))
 
 

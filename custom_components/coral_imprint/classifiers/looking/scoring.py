@@ -80,8 +80,8 @@ class Scorer:
         scores = learned.head.score(vector) if learned.head else None
         margins = learned.plausibility.margins(vector) if learned.plausibility else None
         if self._ruled_by is None or self._ruled_by[0] is not learned or self._ruled_by[1] is not rules:
-            self._ruled_by = (learned, rules)
             self._decision.rules = with_thresholds(rules, learned.thresholds) if learned.thresholds else rules
+            self._ruled_by = (learned, rules)
         return Reading(picture, dt_util.utcnow(), scores, self._decide(scores, margins, taught))
 
     def _decide(self, scores: Scores | None, margins: Mapping[str, float] | None, taught: str | None) -> Verdict:
