@@ -322,3 +322,21 @@ class Teaching(RuleBasedStateMachine):
 
 Teaching.TestCase.settings = settings(max_examples=25, stateful_step_count=30)
 TestTeaching = Teaching.TestCase
+
+
+def test_what_filing_took_the_place_of_stays_gone_when_erasing_is_cut_off() -> None:
+    """Filing is cut off before it is noted, erasing after the picture is gone: what was undone before can't be made again."""
+    house = Teaching()
+    try:
+        for number, label in enumerate(LABELS[:2]):
+            action, after = house._add_class(label, bool(number))
+            house.noted((action(), after())[1])
+        house.open()
+        house.crash_in_step(way="undo", passes=7)
+        house.crash_in_step(way="undo", passes=10)
+        house.crash(first=0, name="add_example", passes=10, second=0)
+        assert house.store.next_redo is None
+        house.crash_in_erase(number=0, passes=12)
+        house.state_is_the_models()
+    finally:
+        house.teardown()

@@ -176,6 +176,14 @@ class Journal:
             self._leave(changes, pending)
         return found
 
+    def commit(self) -> None:
+        """Put on disk what was settled since the file was written. Raises StoreFailed.
+
+        Before pictures are removed that unfinished steps are judged by: without them, what such a step took the place of would come back.
+        """
+        if self._path.exists():
+            self._save(self._changes, self._done, self._pending)
+
     def mentions(self, own_id: str) -> bool:
         """Whether there is a change of a class or an example."""
         return any(change.id == own_id for change in self._known())

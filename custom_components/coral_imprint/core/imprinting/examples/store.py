@@ -246,6 +246,7 @@ class ExampleStore:
         the head) is not the store's: ``erasing.erase_example``. Raises UnknownExample, StoreFailed.
         """
         found = self.traces(example_id)
+        self._journal.commit()
         self.index.imports.forget(example_id)
         for folder in folders_of_pictures(self.root):
             forget_seen(folder, example_id + names.SUFFIX)
