@@ -1,6 +1,5 @@
 """The select platform: which class the button “Capture example” teaches."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, override
 
@@ -51,13 +50,9 @@ class ClassToTeach(ClassifierControl, SelectEntity, RestoreEntity):
         return _StoredClass(self.coordinator.class_to_teach)
 
     @property
-    def _labels(self) -> Mapping[str, str]:
-        return {learned.id: learned.label for learned in self.coordinator.classes.values()}
-
-    @property
     @override
     def followed(self) -> object:
-        return self._labels, self.coordinator.class_to_teach
+        return self.coordinator.labels, self.coordinator.class_to_teach
 
     @property
     @override
@@ -67,7 +62,7 @@ class ClassToTeach(ClassifierControl, SelectEntity, RestoreEntity):
     @property
     @override
     def options(self) -> list[str]:
-        return [*self._labels.values()]
+        return [*self.coordinator.labels.values()]
 
     @property
     @override
@@ -76,6 +71,6 @@ class ClassToTeach(ClassifierControl, SelectEntity, RestoreEntity):
 
     @override
     async def async_select_option(self, option: str) -> None:
-        chosen = next(class_id for class_id, label in self._labels.items() if label == option)
+        chosen = next(class_id for class_id, label in self.coordinator.labels.items() if label == option)
         self.coordinator.class_to_teach = chosen
         self.async_write_ha_state()
